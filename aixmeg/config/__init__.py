@@ -1,0 +1,34 @@
+"""Configuration: frozen dataclasses, YAML, cross-section rules. Imports no torch."""
+
+from aixmeg.config.load import check_tree, dump_config, load_config, read_yaml
+from aixmeg.config.presets import PRESETS
+from aixmeg.config.root import Config
+from aixmeg.config.sections import (
+    CorpusConfig,
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    ParallelConfig,
+    PathsConfig,
+    TokenizerConfig,
+    TrainConfig,
+)
+from aixmeg.config.validate import conflicts
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "CorpusConfig",
+    "DataConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "ParallelConfig",
+    "PathsConfig",
+    "TokenizerConfig",
+    "TrainConfig",
+    "check_tree",
+    "conflicts",
+    "dump_config",
+    "load_config",
+    "read_yaml",
+]

@@ -1,0 +1,153 @@
+"""YAML + command-line overrides → a validated Config, or one error that lists everything wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aixmeg.config.presets import PRESETS
+from aixmeg.config.root import Config
+from aixmeg.config.validate import conflicts
+from aixmeg.errors import UserError
+
+Tree = dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 numbers: PyYAML reads `3e-4` as a string, and `2026-01-01` as a date."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if not tag.endswith((":float", ":timestamp"))]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d[\d_]*\.?[\d_]*(?:[eE][-+]?\d+)|\d[\d_]*\.[\d_]*|\.\d[\d_]*(?:[eE][-+]?\d+)?)$"),
+    list("-+0123456789."),
+)
+
+
+def load_config(
+    file: Path | None = None, overrides: Mapping[str, str] | None = None, *, world_size: int | None = None
+) -> Config:
+    """Read `file`, apply `{"section.field": "yaml value"}` and validate.
+
+    Raises:
+        UserError: lists every unknown key, wrong type and conflict at once.
+    """
+    tree = read_yaml(file) if file is not None else {}
+    for key, text in (overrides or {}).items():
+        section, _, name = key.partition(".")
+        branch = tree.setdefault(section, {})
+        if isinstance(branch, dict):
+            branch[name] = _parse(text, f"--{key}")
+    return check_tree(tree, source=str(file) if file else "the command line", world_size=world_size)
+
+
+def read_yaml(file: Path) -> Tree:
+    """The file as a tree of plain values; an empty file is an empty tree."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the configuration {file}: {error}") from error
+    tree = _parse(text, str(file)) or {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{file} must hold sections such as `model:` and `train:`, not {type(tree).__name__}")
+    return tree
+
+
+def check_tree(tree: Tree, *, source: str, world_size: int | None = None) -> Config:
+    """Validate a tree: types and keys first, then every rule that spans sections."""
+    problems: list[str] = []
+    tree = _apply_preset(tree, problems)
+    config = _to_config(tree, problems)
+    if config is not None:
+        problems += conflicts(config, world_size)
+    if problems or config is None:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise UserError(f"{count} in {source}:\n" + "\n".join(f"  - {problem}" for problem in problems))
+    return config
+
+
+def dump_config(config: Config) -> str:
+    """The whole configuration as YAML; loading it gives an equal Config."""
+    plain = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return yaml.safe_dump(plain, sort_keys=False, default_flow_style=False)
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source} is not valid YAML: {error}") from error
+
+
+def _apply_preset(tree: Tree, problems: list[str]) -> Tree:
+    model = tree.get("model")
+    if not isinstance(model, dict) or "preset" not in model:
+        return tree
+    model = dict(model)
+    name = model.pop("preset")
+    if name is None:
+        return {**tree, "model": model}
+    if not isinstance(name, str) or name not in PRESETS:
+        problems.append(f"model.preset={name!r} is not a preset; choose {', '.join(PRESETS)}")
+        return {**tree, "model": model}
+    return {**tree, "model": dataclasses.asdict(PRESETS[name]) | model}
+
+
+@functools.cache
+def _adapter() -> Any:
+    """Types come from the dataclasses; pydantic reports every mismatch instead of the first."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    strict = ConfigDict(extra="forbid", strict=True)
+    for section in [Config, *(type(getattr(Config(), f.name)) for f in dataclasses.fields(Config))]:
+        section.__pydantic_config__ = strict  # type: ignore[attr-defined]
+    return TypeAdapter(Config)
+
+
+def _to_config(tree: Tree, problems: list[str]) -> Config | None:
+    from pydantic import ValidationError
+
+    present = {name: branch for name, branch in tree.items() if branch is not None}  # `train:` with nothing below it
+    try:
+        # Through JSON, so that lists become tuples and strings paths while strictness still refuses "8" for 8.
+        return _adapter().validate_json(json.dumps(present, default=str))
+    except ValidationError as error:
+        problems += [_sentence(item) for item in error.errors()]
+        # Rules still apply to the sections that parse, so that the list is complete at the first attempt.
+        broken = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
+        rest = {name: branch for name, branch in present.items() if name not in broken}
+        if len(rest) < len(present):
+            partial = _adapter().validate_json(json.dumps(rest, default=str))
+            problems += [text for text in conflicts(partial) if not any(f"{name}." in text for name in broken)]
+        return None
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "unexpected_keyword_argument":
+        return f"{where} is not an option{_suggestion(item['loc'])}"
+    return f"{where}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _suggestion(loc: Iterable[Any]) -> str:
+    *parents, name = [str(part) for part in loc]
+    owner: Any = Config()
+    for parent in parents:
+        owner = getattr(owner, parent, None)
+    names = [f.name for f in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
+    if parents == ["model"]:
+        names.append("preset")
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {'.'.join([*parents, close[0]])}?" if close else f"; choose {', '.join(names)}"

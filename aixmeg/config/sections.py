@@ -1,0 +1,205 @@
+"""Every option of aixmeg, one frozen dataclass per section of the YAML file.
+
+The string below a field is its documentation: `aixmeg COMMAND --help` prints it. Sizes are in bytes, lengths in
+tokens, unless a name says otherwise. Nothing here imports torch; nothing mutates after parsing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathsConfig:
+    """Where each stage writes; the next stage reads it there."""
+
+    root: Path = Path(".")
+    """Folder that the other paths are relative to."""
+    corpus: Path = Path("corpus")
+    """Cleaned source files, as JSON lines with a report."""
+    tokenizer: Path = Path("tokenizer")
+    """tokenizer.model and the Hugging Face tokenizer."""
+    data: Path = Path("data")
+    """Token ids as Megatron indexed datasets: train.bin/.idx and valid.bin/.idx."""
+    run: Path = Path("run")
+    """Run directory of the training: resolved config, metrics, checkpoints."""
+
+    def at(self, name: Literal["corpus", "tokenizer", "data", "run"]) -> Path:
+        """The path of one stage, resolved against `root`."""
+        return self.root / getattr(self, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """Which source files are read and which are kept."""
+
+    sources: tuple[Path, ...] = ()
+    """Folders whose sub-folders are repositories; empty means this machine's own source code."""
+    languages: tuple[str, ...] = ()
+    """Languages to keep, by the names in aixmeg/languages; empty means every language with a grammar."""
+    min_file_bytes: int = 64
+    """Shorter files are dropped as `too_small`."""
+    max_file_bytes: int = 1_000_000
+    """Longer files are dropped as `too_large` without being read."""
+    max_repository_bytes: int = 0
+    """Budget per repository, first files in path order kept; 0 disables it."""
+    max_error_share: float = 0.05
+    """Share of a file's bytes inside syntax-error nodes above which it is dropped; 1.0 disables the filter."""
+    workers: int = 0
+    """Processes; 0 means one per core. The output does not depend on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """SentencePiece BPE over code."""
+
+    vocab_size: int = 49_152
+    """Number of pieces, special and byte pieces included."""
+    max_training_bytes: int = 50_000_000
+    """Text sampled for training, taken evenly over the corpus; 0 means all of it."""
+    seed: int = 1234
+    """Decides which files are sampled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Training examples from source files: objectives, forms, held-out split."""
+
+    ntp_share: float = 0.3
+    """Share of files trained with plain next-token prediction."""
+    fim_share: float = 0.0
+    """Share of files whose middle is a random span; the rest, 1 - ntp - fim, is structured FIM."""
+    spm_share: float = 0.5
+    """Share of infilling examples in suffix-prefix-middle order; the rest is prefix-suffix-middle."""
+    valid_share: float = 0.02
+    """Share of repositories held out for validation, at least one; 0 disables the split."""
+    max_middle_bytes: int = 4096
+    """Longest middle of an infilling example."""
+    seed: int = 1234
+    """With the epoch and the document it decides every choice."""
+    epoch: int = 0
+    """Another epoch draws other middles from the same files."""
+    workers: int = 0
+    """Processes; 0 means one per core. The output does not depend on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A Llama-family decoder: RMSNorm, SwiGLU, rotary embedding, grouped-query attention, no biases."""
+
+    num_layers: int = 32
+    """Transformer layers."""
+    hidden_size: int = 4096
+    """Width of the residual stream."""
+    ffn_hidden_size: int = 14_464
+    """Width of the gated feed-forward layer."""
+    num_attention_heads: int = 32
+    """Query heads."""
+    num_query_groups: int = 8
+    """Key-value heads; equal to num_attention_heads means multi-head attention."""
+    kv_channels: int | None = None
+    """Width of one head; null means hidden_size / num_attention_heads."""
+    seq_length: int = 32_768
+    """Context length, and the length of one training sample."""
+    vocab_size: int = 49_152
+    """Rows of the embedding; must equal the tokenizer's."""
+    rotary_base: float = 256_000.0
+    """Base of the rotary embedding's frequencies (theta)."""
+    layernorm_epsilon: float = 1e-5
+    """Added to the mean square in RMSNorm."""
+    init_method_std: float = 0.02
+    """Standard deviation of the initial weights."""
+    share_embeddings_and_output_weights: bool = False
+    """Tie the output layer to the embedding."""
+    layer_set: Literal["native", "te"] = "native"
+    """native: the kernels of csrc/ and torch attention; te: Transformer Engine modules."""
+    fp8: Literal["hybrid", "e4m3"] | None = None
+    """Transformer Engine FP8 format; null computes in train.precision."""
+    fp8_recipe: Literal["delayed", "tensorwise", "blockwise", "mxfp8"] = "delayed"
+    """Scaling recipe, used when fp8 is set."""
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head, `hn` in shape comments."""
+        return self.kv_channels or self.hidden_size // self.num_attention_heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelConfig:
+    """How the model is laid over ranks; data parallelism takes the ranks that are left."""
+
+    tensor_model_parallel_size: int = 1
+    """Ranks that share each layer's matrices."""
+    sequence_parallel: bool = False
+    """Split norms and residuals along the sequence over the tensor ranks."""
+    pipeline_model_parallel_size: int = 1
+    """Ranks that share the layers."""
+    virtual_pipeline_model_parallel_size: int | None = None
+    """Model chunks per pipeline rank (interleaved schedule); null disables it."""
+    overlap_p2p_comm: bool = False
+    """Overlap pipeline sends with compute; the interleaved schedule requires it."""
+    use_distributed_optimizer: bool = True
+    """Shard optimizer states over data-parallel ranks (ZeRO-1)."""
+    overlap_grad_reduce: bool = False
+    """Reduce gradients while the backward pass runs."""
+    overlap_param_gather: bool = False
+    """Gather updated weights while the forward pass runs; needs overlap_grad_reduce."""
+
+    @property
+    def model_parallel_size(self) -> int:
+        """Ranks that hold one copy of the model."""
+        return self.tensor_model_parallel_size * self.pipeline_model_parallel_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with cosine decay after linear warmup."""
+
+    lr: float = 3e-4
+    """Peak learning rate."""
+    min_lr: float = 3e-5
+    """Learning rate at the end of the decay."""
+    warmup_steps: int = 100
+    """Steps of linear warmup from zero."""
+    decay_steps: int | None = None
+    """Step at which min_lr is reached; null means train.steps."""
+    weight_decay: float = 0.1
+    """Applied to matrices, not to norm weights."""
+    adam_beta1: float = 0.9
+    """Decay of the first moment."""
+    adam_beta2: float = 0.95
+    """Decay of the second moment."""
+    adam_eps: float = 1e-8
+    """Added to the square root of the second moment."""
+    clip_grad: float = 1.0
+    """Largest global gradient norm; 0 disables clipping."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The training loop."""
+
+    steps: int = 1000
+    """Optimizer steps of the whole run."""
+    global_batch_size: int = 8
+    """Samples per step over all data-parallel ranks."""
+    micro_batch_size: int = 1
+    """Samples per forward pass of one rank."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Compute type; bf16 keeps fp32 master weights and gradients."""
+    seed: int = 1234
+    """Initial weights and the order of samples."""
+    log_interval: int = 1
+    """Steps between metric lines."""
+    eval_interval: int = 100
+    """Steps between validations; 0 validates at the end only."""
+    eval_samples: int = 64
+    """Held-out samples per validation, the same ones each time."""
+    save_interval: int = 500
+    """Steps between checkpoints; 0 saves at the end only."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints kept; 0 keeps all."""
+    num_threads: int = 1
+    """CPU threads per rank."""

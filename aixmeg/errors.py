@@ -1,0 +1,5 @@
+"""The one exception that the command line prints without a traceback."""
+
+
+class UserError(ValueError):
+    """Bad input: the message names the offending value, the rule it broke and the remedy."""
