@@ -24,9 +24,8 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(
-            temporary, mode, encoding=None if "b" in mode else "utf-8", newline=None if "b" in mode else ""
-        ) as file:
+        binary = "b" in mode
+        with temporary.open(mode, encoding=None if binary else "utf-8", newline=None if binary else "") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -65,7 +64,7 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> Iterator[Any]:
     """Yield the records of a JSON-lines file; only b"\\n" separates them (U+2028 may stand inside a string)."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 yield json.loads(line)
@@ -94,5 +93,5 @@ def replace_folder(temporary: Path, final: Path) -> None:
 
 def sha256_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -125,13 +125,19 @@ def _to_config(tree: Tree, problems: list[str]) -> Config | None:
         return _adapter().validate_json(json.dumps(present, default=str))
     except ValidationError as error:
         problems += [_sentence(item) for item in error.errors()]
-        # Rules still apply to the sections that parse, so that the list is complete at the first attempt.
-        broken = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
-        rest = {name: branch for name, branch in present.items() if name not in broken}
-        if len(rest) < len(present):
-            partial = _adapter().validate_json(json.dumps(rest, default=str))
-            problems += [text for text in conflicts(partial) if not any(f"{name}." in text for name in broken)]
+        problems += _conflicts_of_the_rest(present, [list(item["loc"]) for item in error.errors()])
         return None
+
+
+def _conflicts_of_the_rest(tree: Tree, broken: list[list[Any]]) -> list[str]:
+    """Rules that fields of the right type break among themselves, so that the list is complete at once."""
+    rest = {name: dict(branch) if isinstance(branch, dict) else branch for name, branch in tree.items()}
+    for loc in broken:
+        branch = rest if len(loc) < 2 or not isinstance(rest.get(loc[0]), dict) else rest[loc[0]]
+        branch.pop(loc[0] if branch is rest else loc[1], None)
+    names = [".".join(str(part) for part in loc[:2]) for loc in broken]
+    found = conflicts(_adapter().validate_json(json.dumps(rest, default=str)))
+    return [text for text in found if not any(name in text for name in names)]
 
 
 def _sentence(item: Mapping[str, Any]) -> str:

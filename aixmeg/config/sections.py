@@ -15,7 +15,7 @@ from typing import Literal
 class PathsConfig:
     """Where each stage writes; the next stage reads it there."""
 
-    root: Path = Path(".")
+    root: Path = Path()
     """Folder that the other paths are relative to."""
     corpus: Path = Path("corpus")
     """Cleaned source files, as JSON lines with a report."""

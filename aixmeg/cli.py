@@ -1,0 +1,237 @@
+"""The `aixmeg` command: one table of subcommands; each imports what it needs when it runs.
+
+Options of the configuration are written `--section.field VALUE`, in YAML syntax, and win over `--config FILE`.
+They bypass argparse, so that a misspelt one is reported together with everything else that is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aixmeg import __version__
+from aixmeg.errors import UserError
+
+if TYPE_CHECKING:
+    from aixmeg.config import Config
+
+Arguments = Sequence[tuple[tuple[str, ...], dict[str, Any]]]
+_OVERRIDE = re.compile(r"--([a-z_]+\.[\w-]+)(?:=(.*))?", re.DOTALL)
+
+
+def _option(*names: str, **settings: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
+    return names, settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One subcommand: what it is called, what it reads, and the function behind it."""
+
+    help: str
+    target: str
+    """`module:function`, called with the configuration (when it has one) and its own options by name."""
+    sections: tuple[str, ...] = ()
+    """Sections of the configuration that it reads; empty means that it takes none."""
+    arguments: Arguments = field(default_factory=tuple)
+
+
+_MODEL = _option("--model", type=Path, required=True, metavar="DIR", help="Hugging Face folder or run directory")
+
+COMMANDS: dict[str, Command] = {
+    "corpus build": Command(
+        help="clean source files into a corpus",
+        target="aixmeg.corpus.command:build",
+        sections=("paths", "corpus"),
+    ),
+    "tokenizer train": Command(
+        help="train SentencePiece on the corpus, and export it for Hugging Face",
+        target="aixmeg.tokenizer.command:train",
+        sections=("paths", "tokenizer"),
+    ),
+    "data build": Command(
+        help="turn the corpus into infilling examples, as a Megatron indexed dataset",
+        target="aixmeg.data.command:build",
+        sections=("paths", "data"),
+    ),
+    "data show": Command(
+        help="print built examples with prefix, suffix and middle in colour",
+        target="aixmeg.data.command:show",
+        sections=("paths",),
+        arguments=(
+            _option("--count", type=int, default=3, help="examples to print"),
+            _option("--split", choices=("train", "valid"), default="train", help="which part of the data"),
+            _option("--index", type=int, default=None, help="first example; default: spread over the data"),
+            _option("--raw", action="store_true", help="print the ids' pieces instead of text"),
+        ),
+    ),
+    "train": Command(
+        help="train the model (under torchrun, srun or mpirun, or alone)",
+        target="aixmeg.train.command:train",
+        sections=("paths", "model", "parallel", "optimizer", "train"),
+        arguments=(_option("--resume", action="store_true", help="go on from the newest checkpoint, if there is one"),),
+    ),
+    "convert to-hf": Command(
+        help="convert a run's checkpoint to a Hugging Face folder",
+        target="aixmeg.convert.command:to_hf",
+        arguments=(
+            _option("run", type=Path, metavar="RUN", help="run directory"),
+            _option("out", type=Path, metavar="OUT", help="folder to make"),
+            _option("--verify", action="store_true", help="compare logits with the run's on real text, in fp32"),
+            _option("--dtype", choices=("bf16", "fp32"), default=None, help="type of the weights; default: as trained"),
+        ),
+    ),
+    "complete": Command(
+        help="fill in code at a cursor",
+        target="aixmeg.generate.command:complete",
+        arguments=(
+            _MODEL,
+            _option("--file", type=Path, default=None, help="source file to complete"),
+            _option("--cursor", default=None, metavar="LINE:COLUMN", help="where, both counted from 1"),
+            _option("--prefix-file", type=Path, default=None, help="text before the cursor, instead of --file"),
+            _option("--suffix-file", type=Path, default=None, help="text after the cursor"),
+            _option("--mode", choices=("psm", "spm"), default="psm", help="order of the prompt's parts"),
+            _option("--max-new-tokens", type=int, default=64, help="longest completion"),
+            _option("--json", action="store_true", dest="as_json", help="print one JSON object"),
+        ),
+    ),
+    "report": Command(
+        help="write the run's page: losses, corpus, data, infills, versions",
+        target="aixmeg.report.command:report",
+        sections=("paths",),
+        arguments=(_option("--out", type=Path, default=None, help="file to write; default: RUN/report.html"),),
+    ),
+    "doctor": Command(
+        help="say what this machine has, what each kernel resolves to, and what is missing",
+        target="aixmeg.doctor:doctor",
+    ),
+    "quickstart": Command(
+        help="the whole path on this machine: corpus, tokenizer, data, training, conversion, completion, report",
+        target="aixmeg.quickstart.command:quickstart",
+        arguments=(
+            _option("--work", type=Path, default=Path("quickstart"), metavar="DIR", help="folder for everything"),
+            _option("--corpus", type=Path, default=None, metavar="DIR", help="your folder of repositories"),
+            _option("--fresh", action="store_true", help="empty the work folder first"),
+        ),
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status (2 for bad input, 130 when interrupted)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except UserError as error:
+        print(f"aixmeg: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("aixmeg: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `aixmeg data show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    name, rest = _find_command(words)
+    command = COMMANDS[name]
+    rest, overrides = _split_overrides(rest) if command.sections or name == "quickstart" else (rest, {})
+    options = vars(_parser(name, command).parse_args(rest))
+    arguments: dict[str, Any] = dict(options)
+    if command.sections:
+        config = _load(arguments.pop("config"), overrides)
+        if arguments.pop("print_config"):
+            from aixmeg.config import dump_config
+
+            print(dump_config(config), end="")
+            return 0
+        arguments["config"] = config
+    elif name == "quickstart":
+        arguments["overrides"] = overrides
+    module, function = command.target.split(":")
+    run: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    run(**arguments)
+    return 0
+
+
+def _load(file: Path | None, overrides: dict[str, str]) -> Config:
+    from aixmeg.config import load_config
+
+    return load_config(file, overrides)
+
+
+def _find_command(words: list[str]) -> tuple[str, list[str]]:
+    """The longest known command that `words` start with, and what follows it."""
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if len(words) >= length and name in COMMANDS:
+            return name, words[length:]
+    if words and words[0] == "--version":
+        print(f"aixmeg {__version__}")
+        raise SystemExit(0)
+    asked = not words or words[0] in ("-h", "--help", "help")
+    group = words[0] if words else ""
+    shown = {name: c for name, c in COMMANDS.items() if name.split()[0] == group} or COMMANDS
+    if asked or shown is not COMMANDS:
+        print(_overview(shown))
+        raise SystemExit(0 if asked or words[1:2] in (["-h"], ["--help"]) else 2)
+    raise UserError(f"{' '.join(words[:2])!r} is not a command; choose {', '.join(COMMANDS)}")
+
+
+def _overview(commands: dict[str, Command]) -> str:
+    width = max(map(len, commands))
+    lines = [f"  aixmeg {name:<{width}}  {command.help}" for name, command in commands.items()]
+    head = "aixmeg: from a folder of repositories to a code model\n"
+    tail = "\n`aixmeg COMMAND --help` lists its options; `aixmeg --version` prints the version."
+    return "\n".join([head, *lines, tail])
+
+
+def _split_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Take `--section.field VALUE` and `--section.field=VALUE` out of `words`."""
+    rest: list[str] = []
+    overrides: dict[str, str] = {}
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        match = _OVERRIDE.fullmatch(word)
+        if match is None:
+            rest.append(word)
+        elif match[2] is not None:
+            overrides[match[1]] = match[2]
+        elif queue:
+            overrides[match[1]] = queue.pop(0)
+        else:
+            raise UserError(f"{word} needs a value: {word} VALUE")
+    return rest, overrides
+
+
+class _Parser(argparse.ArgumentParser):
+    """Adds the configuration's fields to the help; they are read from the sources only when it is printed."""
+
+    sections: tuple[str, ...] = ()
+
+    def format_help(self) -> str:
+        """Usage and options, then every configuration field of the command's sections."""
+        from aixmeg.config.describe import describe
+
+        return super().format_help() + (f"\n{describe(self.sections)}\n" if self.sections else "")
+
+
+def _parser(name: str, command: Command) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"aixmeg {name}", description=command.help[0].upper() + command.help[1:] + ".", allow_abbrev=False
+    )
+    parser.sections = command.sections
+    for names, settings in command.arguments:
+        parser.add_argument(*names, **settings)
+    if command.sections:
+        parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="YAML configuration")
+        parser.add_argument("--print-config", action="store_true", help="print the whole configuration and stop")
+    return parser

@@ -1,0 +1,81 @@
+"""Imports point one way (docs/architecture.md): a package may import only what stands below it."""
+
+import ast
+import itertools
+from pathlib import Path
+
+import pytest
+
+import aixmeg
+
+ROOT = Path(aixmeg.__file__).parent
+BASE = {"config", "languages", "errors", "files"}
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    "config": {"errors", "files"},
+    "languages": {"errors", "files"},
+    "corpus": BASE,
+    "tokenizer": BASE | {"corpus"},
+    "sfim": BASE | {"tokenizer"},
+    "data": BASE | {"corpus", "sfim", "tokenizer"},
+    "ops": BASE,
+    "parallel": BASE | {"ops"},
+    "model": BASE | {"ops", "parallel"},
+    "train": BASE | {"ops", "parallel", "model", "data"},
+    "convert": BASE | {"parallel", "model", "train", "tokenizer", "data"},
+    "generate": BASE | {"parallel", "model", "train", "tokenizer", "convert", "sfim"},
+    "report": BASE,
+}
+"""`cli`, `doctor`, `quickstart` and `__main__` are the top: they may import everything."""
+TOP = {"cli", "doctor", "quickstart", "__main__", "__init__"}
+ONLY_IN = {
+    "megatron": {"parallel", "model", "train", "data"},
+    "transformer_engine": {"model"},
+    "transformers": {"convert", "tokenizer"},
+}
+NEVER_IN = {"torch": {"config", "languages", "corpus", "report", "cli", "errors", "files"}}
+
+
+def imports(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "aixmeg")
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_point_one_way(file):
+    package = file.relative_to(ROOT).parts[0].removesuffix(".py")
+    for name in imports(file):
+        first, *rest = name.split(".")
+        assert package in ONLY_IN.get(first, {package}) | (TOP if first == "megatron" else set()), (
+            f"{name} in {package}"
+        )
+        assert package not in NEVER_IN.get(first, set()), f"{name} in {package}"
+        if first == "aixmeg" and rest and package not in TOP:
+            target = rest[0]
+            assert target == package or target in MAY_IMPORT[package] or target == "__version__", (
+                f"{package} imports {name}"
+            )
+
+
+def test_every_package_is_listed():
+    found = {file.relative_to(ROOT).parts[0].removesuffix(".py") for file in FILES}
+    assert found <= set(MAY_IMPORT) | TOP
+
+
+def test_no_cycle_between_packages():
+    for a, b in itertools.combinations(MAY_IMPORT, 2):
+        assert not (b in MAY_IMPORT[a] and a in MAY_IMPORT[b]), f"{a} and {b} import each other"
+
+
+def test_no_file_is_too_long():
+    long = {str(file.relative_to(ROOT)): n for file in FILES if (n := len(file.read_text().splitlines())) > 400}
+    assert not long, "two rooms in one"
