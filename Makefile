@@ -1,0 +1,57 @@
+# make quickstart   fresh machine -> corpus -> tokenizer -> dataset -> 2-rank training -> HF model -> a completion
+# make test         everything the tests need, then the tests
+# Variables: VENV (folder), PYTHON (3.11 or newer), TORCH (version), TORCH_INDEX (another package index for torch alone,
+# for instance the one of the smaller CPU builds), ARGS (for `aixmeg quickstart`, or for pytest)
+VENV ?= .venv
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+ARGS ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check -q
+SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
+
+.PHONY: quickstart install dev test lint format bench clean
+
+quickstart: install
+	$(BIN)/aixmeg quickstart $(ARGS)
+
+install: $(VENV)/.installed
+dev: $(VENV)/.dev
+
+$(VENV)/.torch:
+	@$(PYTHON) -c 'import sys; sys.exit(f"aixmeg needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}; run make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@command -v $${CXX:-g++} >/dev/null || { echo "no C++ compiler: apt-get install g++, or set CXX"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv"; exit 1; }
+	$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	@touch $@
+
+# torch stays as it is; csrc/ is built inside this step, and again when one of its files changes
+$(VENV)/.installed: $(VENV)/.torch $(SOURCES)
+	$(PIP) install "setuptools>=77"
+	$(PIP) install --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(PIP) install --no-build-isolation -e '.[dev]'
+	@touch $@
+
+test: dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' | xargs $(BIN)/clang-format --dry-run -Werror
+
+format: dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' | xargs $(BIN)/clang-format -i
+
+bench: dev
+	$(BIN)/python tools/benchmark/ops_cpu.py
+
+clean:
+	rm -rf build quickstart aixmeg.egg-info aixmeg/ops/*.so
