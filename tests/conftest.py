@@ -1,0 +1,25 @@
+"""Fixtures that several packages' tests share."""
+
+import os
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def stdlib_files(pattern: str = "*.py") -> list[Path]:
+    """Files of Python's standard library, by path."""
+    return sorted(Path(sysconfig.get_paths()["stdlib"]).glob(pattern))
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a tokenizer of 1,024 pieces, trained on standard-library modules."""
+    from aixmeg.tokenizer.train import train_sentencepiece
+
+    folder = tmp_path_factory.mktemp("tiny_tokenizer")
+    texts = [path.read_bytes().decode("utf-8") for path in stdlib_files()[:40]]
+    train_sentencepiece(texts, folder / "tokenizer.model", vocab_size=1024)
+    return folder
