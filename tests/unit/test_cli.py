@@ -46,13 +46,11 @@ def test_every_command_has_help_and_a_target(name, capsys):
     for section in cli.COMMANDS[name].sections:
         assert f"--{section}." in printed
     module, function = cli.COMMANDS[name].target.split(":")
-    code = f"import importlib, inspect; print(*inspect.signature(importlib.import_module({module!r}).{function}).parameters)"
+    code = f"import inspect, {module} as m; print(*inspect.signature(m.{function}).parameters)"
     accepted = set(python(code).split())
-    options = {word.lstrip("-") for names, _ in cli.COMMANDS[name].arguments for word in names}
-    given = {
-        settings.get("dest", names[0].lstrip("-").replace("-", "_")) for names, settings in cli.COMMANDS[name].arguments
-    }
-    assert given <= accepted, f"{options} are not all taken by {module}:{function}"
+    for names, settings in cli.COMMANDS[name].arguments:
+        assert settings.get("dest", names[0].lstrip("-").replace("-", "_")) in accepted
+    assert not cli.COMMANDS[name].sections or "config" in accepted
 
 
 def test_print_config_takes_overrides_in_both_forms(capsys):
