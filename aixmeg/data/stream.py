@@ -1,0 +1,199 @@
+"""Training samples and held-out windows over the token stream; the order is a pure function of (seed, index).
+
+S is the sequence length. A sample is S + 1 tokens: inputs are tokens[:-1], labels tokens[1:].
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from aixmeg.data.indexed import TokenStream
+from aixmeg.data.sidecar import NTP, ROW, load_array
+from aixmeg.errors import UserError
+from aixmeg.files import read_json
+
+KIND_NONE: Final = 0
+KIND_NTP: Final = 1
+KIND_MIDDLE: Final = 2
+
+
+def permutation(count: int, seed: int, epoch: int, purpose: str) -> np.ndarray:
+    """A permutation of range(count), int64, that depends on nothing but the arguments.
+
+    It sorts Philox's raw output, whose stream numpy keeps stable between versions (a Generator's is not promised).
+    """
+    digest = hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=16).digest()
+    raw = np.random.Philox(key=int.from_bytes(digest, "little")).random_raw(count)
+    return np.argsort(raw, kind="stable")
+
+
+def _check_ids(tokens: np.ndarray, vocab_size: int, where: Path) -> None:
+    if tokens.size and not 0 <= int(tokens.min()) <= int(tokens.max()) < vocab_size:
+        raise UserError(
+            f"{where} holds token id {int(tokens.max())}, but vocab_size is {vocab_size}; build the data with the "
+            "tokenizer of this configuration (`aixmeg data build`)"
+        )
+
+
+def _check_vocabulary(prefix: Path, vocab_size: int) -> None:
+    """Refuse data of a larger vocabulary at once, not at the first rare token; foreign data has no data.json."""
+    summary = prefix.with_name("data.json")
+    if not summary.exists():
+        return
+    built = read_json(summary).get("vocab_size", 0)
+    if built > vocab_size:
+        raise UserError(
+            f"{prefix.parent} was built with a vocabulary of {built}, but vocab_size is {vocab_size}; set "
+            "model.vocab_size to the tokenizer's, or build the data again with `aixmeg data build`"
+        )
+
+
+class TrainDataset:
+    """Windows of S + 1 tokens; sample i is window i mod n of epoch i // n, n being `samples_per_epoch`.
+
+    Each epoch lays the documents end to end in a new order, cuts that stream at multiples of S and visits the windows
+    in a new order; neighbouring windows share one token, so every label is seen once. At most S - 1 tokens at the end
+    of an epoch's stream are left out, other ones each epoch.
+
+    Raises:
+        UserError: unreadable or cut-off files, fewer than S + 1 tokens, ids that the vocabulary lacks.
+    """
+
+    def __init__(self, prefix: Path, *, seq_length: int, seed: int, vocab_size: int) -> None:
+        self.stream = TokenStream(prefix)
+        self.seq_length, self.seed, self.vocab_size = seq_length, seed, vocab_size
+        _check_vocabulary(prefix, vocab_size)
+        if self.stream.total < seq_length + 1:
+            raise UserError(
+                f"{self.stream.token_file} holds {self.stream.total} tokens, fewer than one sample of seq_length + 1 = "
+                f"{seq_length + 1}; add sources to the corpus or lower model.seq_length"
+            )
+        self.samples_per_epoch: int = (self.stream.total - 1) // seq_length
+        # A global batch may straddle two epochs, so both orders stay at hand.
+        self._epoch = lru_cache(maxsize=2)(self._order)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Sample `index`, int64 [S + 1]; any index from 0 on, epoch after epoch."""
+        if index < 0:
+            raise IndexError(index)
+        epoch, position = divmod(index, self.samples_per_epoch)
+        documents, ends, windows = self._epoch(epoch)
+        start = int(windows[position]) * self.seq_length
+        tokens = self._gather(documents, ends, start, start + self.seq_length + 1)
+        _check_ids(tokens, self.vocab_size, self.stream.token_file)
+        return tokens
+
+    def _order(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Documents in this epoch's order, where each ends in the epoch's stream, and the order of the windows."""
+        documents = permutation(len(self.stream), self.seed, epoch, "documents")
+        windows = permutation(self.samples_per_epoch, self.seed, epoch, "windows")
+        return documents, np.cumsum(self.stream.lengths[documents]), windows
+
+    def _gather(self, documents: np.ndarray, ends: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """Tokens [start, stop) of the stream whose documents end at `ends`."""
+        tokens = np.empty(stop - start, np.int64)
+        filled = 0
+        place = int(np.searchsorted(ends, start, side="right"))
+        while filled < len(tokens):
+            document = documents[place]
+            length = int(self.stream.lengths[document])
+            skip = start + filled - (int(ends[place]) - length)
+            first = int(self.stream.starts[document]) + skip
+            piece = self.stream.read(first, first + min(length - skip, len(tokens) - filled))
+            tokens[filled : filled + len(piece)] = piece
+            filled += len(piece)
+            place += 1
+        return tokens
+
+
+class ValidDataset:
+    """The held-out stream in its own order, cut at multiples of S; the last window is padded and not counted there.
+
+    Item k is (tokens int64 [S + 1], kind uint8 [S]); kind[t] says what the label tokens[t + 1] is: KIND_NTP for the
+    text of a next-token example (header and `</s>` included, `<s>` not), KIND_MIDDLE for a middle and the `</s>` that
+    closes it, KIND_NONE for everything else.
+
+    Raises:
+        UserError: unreadable, cut-off or mismatched files, an empty split, ids that the vocabulary lacks.
+    """
+
+    def __init__(self, prefix: Path, *, seq_length: int, vocab_size: int) -> None:
+        self.stream = TokenStream(prefix)
+        self.seq_length, self.vocab_size = seq_length, vocab_size
+        _check_vocabulary(prefix, vocab_size)
+        path = prefix.with_name(prefix.name + ".examples.npy")
+        rows = load_array(path, ROW)
+        if len(rows) == 0 or self.stream.total < 2:
+            raise UserError(f"{path} has no examples; hold out repositories with data.valid_share")
+        ends = self.stream.starts[rows["document"]] + rows["offset"] + rows["length"]
+        if int(ends[-1]) != self.stream.total:
+            raise UserError(
+                f"{path} describes {int(ends[-1])} tokens, but {self.stream.token_file.name} has {self.stream.total}; "
+                "build both again with `aixmeg data build`"
+            )
+        is_ntp = rows["objective"] == NTP
+        middles = self.stream.starts[rows["document"]] + rows["middle_offset"]
+        # Counted labels of each example: [first, end) in the stream.
+        self._first = np.where(is_ntp, ends - rows["length"] + 1, middles)
+        self._kind = np.where(is_ntp, KIND_NTP, KIND_MIDDLE).astype(np.uint8)
+        self._ends = ends
+        self._count: int = -(-(self.stream.total - 1) // seq_length)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Window `index`: tokens int64 [S + 1] and the kind of each label, uint8 [S]."""
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        start = index * self.seq_length
+        piece = self.stream.read(start, min(start + self.seq_length + 1, self.stream.total))
+        _check_ids(piece, self.vocab_size, self.stream.token_file)
+        tokens = np.zeros(self.seq_length + 1, np.int64)
+        tokens[: len(piece)] = piece
+        return tokens, self._kinds(start + 1, start + 1 + self.seq_length)
+
+    def _kinds(self, start: int, stop: int) -> np.ndarray:
+        """Kind of the stream positions [start, stop), uint8."""
+        kinds = np.zeros(stop - start, np.uint8)
+        row = int(np.searchsorted(self._ends, start, side="right"))
+        while row < len(self._ends) and self._first[row] < stop:
+            first, end = max(int(self._first[row]), start), min(int(self._ends[row]), stop)
+            kinds[first - start : max(first, end) - start] = self._kind[row]
+            row += 1
+        return kinds
+
+
+def unigram_loss(folder: Path, vocab_size: int) -> dict[str, float | None]:
+    """Held-out cross-entropy of a unigram model of the training tokens (counts plus one), in nats per token.
+
+    Returns:
+        {"ntp": …, "middle": …} over the labels that ValidDataset counts; None where it counts none.
+
+    Raises:
+        UserError: as ValidDataset, or counts of another vocabulary.
+    """
+    counts = load_array(folder / "train.unigram.npy", np.dtype("<i8")).astype(np.float64)
+    if len(counts) > vocab_size:
+        raise UserError(
+            f"{folder / 'train.unigram.npy'} counts {len(counts)} ids, but vocab_size is {vocab_size}; build the data "
+            "with the tokenizer of this configuration"
+        )
+    smoothed = np.pad(counts, (0, vocab_size - len(counts))) + 1
+    nats = np.log(smoothed.sum()) - np.log(smoothed)
+    dataset = ValidDataset(folder / "valid", seq_length=8192, vocab_size=vocab_size)
+    totals = dict.fromkeys((KIND_NTP, KIND_MIDDLE), 0.0)
+    labels = dict.fromkeys((KIND_NTP, KIND_MIDDLE), 0)
+    for index in range(len(dataset)):
+        tokens, kinds = dataset[index]
+        for kind in totals:
+            chosen = tokens[1:][kinds == kind]
+            totals[kind] += float(nats[chosen].sum())
+            labels[kind] += len(chosen)
+    mean = {kind: totals[kind] / labels[kind] if labels[kind] else None for kind in totals}
+    return {"ntp": mean[KIND_NTP], "middle": mean[KIND_MIDDLE]}
