@@ -1,0 +1,38 @@
+// The ops' signatures, for every device. s sequence, b batch, h hidden, f feed-forward width, np heads, hn head size,
+// n rows, v columns of this rank's vocabulary shard. Outputs are dense; inputs may have any strides and are not
+// changed.
+#include <torch/csrc/stable/library.h>
+
+#include <string>
+
+#include "../cpu/kernels.h"
+
+namespace {
+std::string cpu_isa() { return aixmeg::cpu::kernels<float>().isa; }
+}  // namespace
+
+STABLE_TORCH_LIBRARY(aixmeg, m) {
+  // x[..., h], weight[h] -> y[..., h], rstd[rows] float
+  m.def("rms_norm_forward(Tensor x, Tensor weight, float eps) -> (Tensor, Tensor)");
+  // dy, x[..., h], weight[h], rstd[rows] -> dx[..., h], dweight[h]
+  m.def("rms_norm_backward(Tensor dy, Tensor x, Tensor weight, Tensor rstd) -> (Tensor, Tensor)");
+  // x[..., 2f] -> y[..., f]
+  m.def("swiglu_forward(Tensor x) -> Tensor");
+  // dy[..., f], x[..., 2f] -> dx[..., 2f]
+  m.def("swiglu_backward(Tensor dy, Tensor x) -> Tensor");
+  // x[s, b, np, hn], cos, sin[s, hn / 2] float -> y[s, b, np, hn]
+  m.def("rotary(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
+  // logits[n, v], target[n] int64 in [0, vocabulary), first column of this shard
+  //   -> maximum[n], sum of exp(logit - maximum)[n], target's logit or 0 [n], all float
+  m.def(
+      "cross_entropy_statistics(Tensor logits, Tensor target, int first, int vocabulary)"
+      " -> (Tensor, Tensor, Tensor)");
+  // maximum, log_total[n] over the whole vocabulary, grad[n] float -> dlogits[n, v]
+  m.def(
+      "cross_entropy_backward(Tensor logits, Tensor target, int first, Tensor maximum, Tensor log_total, Tensor grad)"
+      " -> Tensor");
+  // The instruction set of the CPU kernels; an exception when AIXMEG_CPU_ISA names one that cannot be had.
+  m.def("cpu_isa() -> str");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(aixmeg, CompositeImplicitAutograd, m) { m.impl("cpu_isa", TORCH_BOX(&cpu_isa)); }

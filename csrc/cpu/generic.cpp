@@ -1,0 +1,5 @@
+// Kernels for any processor: what the compiler's default target allows.
+#define AIXMEG_ISA generic
+#include "../common/formulas.h"
+#include "kernels.h"
+#include "table.inc"
