@@ -60,7 +60,9 @@ class CodeTokenizer:
         self._bytes = [self._bytes_of(token) for token in range(self.vocab_size)]
         self._boundary_ids = self._find_byte_ids()
         # Cutting before a blank that follows a non-blank is exact as long as no piece reaches over such a place.
-        self._may_cut = not any(_reaches_over_boundary(piece) for piece in self._plain_pieces())
+        self._may_cut = not any(
+            _reaches_over_boundary(self._pieces[i]) for i in range(self.vocab_size) if self.is_text(i)
+        )
         self._check_lossless()
 
     @classmethod
@@ -139,6 +141,14 @@ class CodeTokenizer:
         """Whether `token` stands for no text: `<unk>`, `<s>`, `</s>` and the special pieces."""
         return self._bytes[token] is None
 
+    def is_text(self, token: int) -> bool:
+        """Whether `token` is a piece of text: neither a control piece nor a single byte."""
+        return self._bytes[token] is not None and not self._processor.is_byte(token)
+
+    def score(self, token: int) -> float:
+        """SentencePiece's score: BPE joins the pair whose result has the highest one."""
+        return self._processor.get_score(token)
+
     def _parts(self, text: str) -> Iterator[str]:
         """Cut a long text at places that no piece reaches over."""
         if not self._may_cut or len(text) <= LONG_TEXT:
@@ -147,15 +157,6 @@ class CodeTokenizer:
         # blanks, where a piece may lie: no cut there.
         cuts = [0, *(match.end() for match in _PART.finditer(text) if text[match.end() - 1] != " "), len(text)]
         return (text[start:end] for start, end in pairwise(cuts))
-
-    def _plain_pieces(self) -> Iterator[str]:
-        """Pieces made of text."""
-        processor = self._processor
-        return (
-            piece
-            for token, piece in enumerate(self._pieces)
-            if self._bytes[token] is not None and not processor.is_byte(token)
-        )
 
     def _find_control_ids(self) -> tuple[int, int, SpecialIds]:
         """Ids of `<s>`, `</s>` and the special pieces."""

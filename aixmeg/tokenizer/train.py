@@ -44,7 +44,7 @@ def train_sentencepiece(texts: Iterable[str], out_file: Path, *, vocab_size: int
             add_dummy_prefix=False,
             split_digits=True,
             allow_whitespace_only_pieces=True,
-            required_chars="\t\n\r",  # rare in some corpora, and a byte piece can never merge into "\t\t" or "\r\n"
+            required_chars="\t\n\r" + WORD_BOUNDARY,  # rare in some corpora; a byte piece never merges into "\t\t"
             max_sentence_length=65_536,
             num_threads=4,  # stored in the model, so fixed; the pieces do not depend on it
             minloglevel=3,
