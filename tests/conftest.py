@@ -16,10 +16,12 @@ def stdlib_files(pattern: str = "*.py") -> list[Path]:
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with a tokenizer of 1,024 pieces, trained on standard-library modules."""
+    """Folder with a tokenizer of 1,024 pieces, trained on standard-library modules, and its Hugging Face form."""
+    from aixmeg.tokenizer.export import export_hf
     from aixmeg.tokenizer.train import train_sentencepiece
 
     folder = tmp_path_factory.mktemp("tiny_tokenizer")
     texts = [path.read_bytes().decode("utf-8") for path in stdlib_files()[:40]]
     train_sentencepiece(texts, folder / "tokenizer.model", vocab_size=1024)
+    export_hf(folder / "tokenizer.model", folder)
     return folder
