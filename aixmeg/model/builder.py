@@ -1,0 +1,136 @@
+"""Configuration + topology → model chunks with their initial weights."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+import torch.nn.functional as F
+from megatron.core.transformer.transformer_block import get_num_layers_to_build
+from megatron.core.transformer.transformer_config import TransformerConfig
+from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
+from torch import Tensor
+
+from aixmeg.config import Config
+from aixmeg.model import guards
+from aixmeg.model.code_model import CodeModel
+from aixmeg.model.init import initialise
+from aixmeg.model.names import count_parameters, named_parameters, parameter_table
+from aixmeg.model.spec import block_spec, require_transformer_engine
+from aixmeg.parallel.topology import Topology
+
+__all__ = ["CodeModel", "build_model", "count_parameters", "transformer_config"]
+
+
+def transformer_config(config: Config, *, device: torch.device | str | None = None) -> TransformerConfig:
+    """What megatron-core needs to know of the model and of its layout.
+
+    `device` is where the weights will live: the current CUDA device if None (the CPU on a machine without one).
+    """
+    model, parallel = config.model, config.parallel
+    if model.layer_set == "te" or model.fp8:
+        require_transformer_engine(model)
+    dtype = torch.bfloat16 if config.train.precision == "bf16" else torch.float32
+    pipelined = parallel.pipeline_model_parallel_size > 1
+    return TransformerConfig(
+        num_layers=model.num_layers,
+        hidden_size=model.hidden_size,
+        ffn_hidden_size=model.ffn_hidden_size,
+        num_attention_heads=model.num_attention_heads,
+        num_query_groups=model.num_query_groups,
+        kv_channels=model.head_size,
+        normalization="RMSNorm",
+        layernorm_epsilon=model.layernorm_epsilon,
+        gated_linear_unit=True,
+        activation_func=F.silu,
+        use_te_activation_func=model.layer_set == "native",  # calls the module in the spec's slot: model/mlp.py
+        add_bias_linear=False,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        # Initial weights come from model/init.py; megatron-core's hook still marks the tensor-parallel parameters.
+        init_method=_leave,
+        output_layer_init_method=_leave,
+        embedding_init_method=_leave,
+        use_cpu_initialization=_is_elsewhere(device),
+        tensor_model_parallel_size=parallel.tensor_model_parallel_size,
+        sequence_parallel=parallel.sequence_parallel,
+        pipeline_model_parallel_size=parallel.pipeline_model_parallel_size,
+        virtual_pipeline_model_parallel_size=parallel.virtual_pipeline_model_parallel_size,
+        overlap_p2p_comm=parallel.overlap_p2p_comm,
+        batch_p2p_comm=not parallel.overlap_p2p_comm,
+        deallocate_pipeline_outputs=pipelined,
+        params_dtype=dtype,
+        pipeline_dtype=dtype,
+        bf16=dtype == torch.bfloat16,
+        fp8=model.fp8,
+        fp8_recipe=model.fp8_recipe,
+        # Fusions that need apex or Transformer Engine, or that compile at the first step for nothing here.
+        gradient_accumulation_fusion=False,
+        masked_softmax_fusion=False,
+        bias_activation_fusion=False,
+        bias_dropout_fusion=False,
+        persist_layer_norm=False,
+        cuda_graph_scope=[],  # its default is a deprecated spelling of this
+        transformer_impl="transformer_engine" if model.layer_set == "te" else "local",
+    )
+
+
+def build_model(config: Config, topology: Topology, *, device: torch.device | str) -> list[CodeModel]:
+    """This rank's part of the model, one chunk per virtual pipeline stage, with initial weights.
+
+    The weights depend on `train.seed` and on each parameter's global name, not on the layout. On the meta device they
+    are not made.
+
+    Raises:
+        UserError: a setting that megatron-core would train wrong with, or Transformer Engine missing.
+    """
+    device = torch.device(device)
+    core = transformer_config(config, device=device)
+    guards.check(core, backend=topology.backend, have_transformer_engine=config.model.layer_set == "te")
+    chunks = topology.vp_size or 1
+    return [_build_chunk(config, core, topology, device, i if chunks > 1 else None) for i in range(chunks)]
+
+
+def _build_chunk(
+    config: Config, core: TransformerConfig, topology: Topology, device: torch.device, vp_stage: int | None
+) -> CodeModel:
+    model = config.model
+    num_layers = get_num_layers_to_build(core, vp_stage=vp_stage, pp_rank=topology.pp_rank)
+    with device if core.use_cpu_initialization else contextlib.nullcontext():
+        chunk = CodeModel(
+            config=core,
+            transformer_layer_spec=block_spec(model, num_layers),  # type: ignore[arg-type] (block specs are accepted)
+            vocab_size=model.vocab_size,
+            max_sequence_length=model.seq_length,
+            pre_process=topology.is_first_chunk(vp_stage),
+            post_process=topology.is_last_chunk(vp_stage),
+            share_embeddings_and_output_weights=model.share_embeddings_and_output_weights,
+            position_embedding_type="rope" if model.layer_set == "te" else "none",
+            rotary_base=model.rotary_base,  # type: ignore[arg-type] (a float where megatron-core says int)
+            pg_collection=topology.groups,
+            vp_stage=vp_stage,
+        )
+    chunk.first_layer = get_transformer_layer_offset(core, vp_stage=vp_stage, pp_rank=topology.pp_rank)
+    if device.type != "meta":
+        _initialise(chunk, config, topology)
+    return chunk
+
+
+def _initialise(chunk: CodeModel, config: Config, topology: Topology) -> None:
+    table = parameter_table(config.model)
+    for info, parameter in named_parameters(chunk, table, first_layer=chunk.first_layer):
+        if tuple(parameter.shape) != info.local_shape(topology.tp_size):
+            raise RuntimeError(f"{info.name} has shape {tuple(parameter.shape)}, the table says {info}")
+        initialise(parameter, info, config.train.seed, tp_rank=topology.tp_rank, tp_size=topology.tp_size)
+
+
+def _leave(weight: Tensor) -> Tensor:
+    return weight
+
+
+def _is_elsewhere(device: torch.device | str | None) -> bool:
+    """Whether `device` differs from the one that megatron-core would allocate on by itself."""
+    if device is None:
+        return False
+    kind = torch.device(device).type
+    return kind == "meta" or (kind == "cpu" and torch.cuda.is_available())

@@ -1,0 +1,54 @@
+"""megatron-core's GPT with our loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from megatron.core.models.gpt import GPTModel
+from torch import Tensor
+
+from aixmeg.ops.cross_entropy import vocab_parallel_cross_entropy
+
+
+class CodeModel(GPTModel):
+    """One pipeline stage, or one chunk of it, of the decoder.
+
+    Built by `aixmeg.model.builder.build_model`. Legend: `s` sequence, `b` batch, `v` vocabulary, `tp` tensor ranks.
+    """
+
+    first_layer: int = 0
+    """The chunk's first layer, counted from 0 over the model."""
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        """`[b, s]` tokens → loss `[b, s]` fp32 with `labels=`, else logits `[b, s, v/tp]`; hidden states where the
+        chunk is not the last. `position_ids` and the mask are not read: attention is causal from position 0."""
+        return super().forward(input_ids, position_ids, attention_mask, *args, **kwargs)  # type: ignore[arg-type]
+
+    def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
+        """Cross-entropy per token: labels `[b, s]`, logits `[s, b, v/tp]` → `[b, s]` fp32."""
+        target = labels.transpose(0, 1).contiguous()  # [s, b]
+        loss = vocab_parallel_cross_entropy(logits, target, group=self.pg_collection.tp)
+        return loss.transpose(0, 1).contiguous()
+
+    @torch.no_grad()
+    def logits(self, tokens: Tensor) -> Tensor:
+        """Logits `[b, s, v]` of all tensor ranks' shards, on every rank, for evaluation and generation.
+
+        Raises:
+            ValueError: this chunk is not the whole model.
+        """
+        if not (self.pre_process and self.post_process):
+            raise ValueError("logits() needs the whole model on each rank; load it with pipeline_model_parallel_size=1")
+        length = tokens.shape[1]
+        if self.config.sequence_parallel:  # the sequence is cut evenly; causal attention never sees the padding
+            padding = -length % self.config.tensor_model_parallel_size
+            tokens = torch.nn.functional.pad(tokens, (0, padding))
+        return self(tokens, runtime_gather_output=True)[:, :length]

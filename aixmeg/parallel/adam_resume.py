@@ -1,0 +1,92 @@
+"""Resuming megatron-core's distributed optimizer with torch's Adam, on any device.
+
+Without Transformer Engine and apex megatron-core 0.16.1 runs `torch.optim.AdamW`, whose step counter lives in the
+state of each parameter. Its `DistributedOptimizer` then cannot resume:
+
+1. `sharded_state_dict()` of a fresh optimizer reads the counter of states that do not exist yet and stops;
+2. loading copies every state tensor from the checkpoint, which holds no `step`, and stops;
+3. `load_state_dict()` puts ONE counter tensor into every state, so that each update advances it once per parameter:
+   84 instead of 6 after three resumed steps of a small model, wrong bias correction and no error.
+
+`install()` wraps these three methods. `check_steps` is the guard that the trainer calls after loading.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+
+@functools.cache
+def install() -> bool:
+    """Wrap the methods unless megatron-core has a fused Adam; True if they were wrapped."""
+    from megatron.core.optimizer import distrib_optimizer
+
+    if distrib_optimizer.HAVE_APEX_OR_TE:
+        return False
+    optimizer = distrib_optimizer.DistributedOptimizer
+    original_sharded, original_load = optimizer.sharded_state_dict, optimizer.load_state_dict
+    original_set = optimizer._set_main_param_and_optimizer_states
+
+    @functools.wraps(original_sharded)
+    def sharded_state_dict(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self.optimizer.state:
+            _zero_states(self.optimizer)
+        return original_sharded(self, *args, **kwargs)
+
+    @functools.wraps(original_set)
+    @torch.no_grad()  # the fp32 shards are views of parameters that require gradients
+    def set_states(self: Any, model_param: Any, tensors: dict[str, Any]) -> None:
+        group, order = self.model_param_group_index_map[model_param]
+        state = self.optimizer.state[self.optimizer.param_groups[group]["params"][order]]
+        original_set(self, model_param, {**tensors, "step": state["step"]})
+
+    @functools.wraps(original_load)
+    def load_state_dict(self: Any, state_dict: Any) -> None:
+        original_load(self, state_dict)
+        for state in self.optimizer.state.values():
+            state["step"] = state["step"].clone()
+
+    optimizer.sharded_state_dict = sharded_state_dict
+    optimizer._set_main_param_and_optimizer_states = set_states
+    optimizer.load_state_dict = load_state_dict
+    return True
+
+
+def _zero_states(optimizer: torch.optim.Optimizer) -> None:
+    """Adam's states before its first step."""
+    for group in optimizer.param_groups:
+        for param in group["params"]:
+            optimizer.state[param] = {
+                "step": torch.tensor(0.0),
+                "exp_avg": torch.zeros_like(param),
+                "exp_avg_sq": torch.zeros_like(param),
+            }
+
+
+def step_counters(optimizer: Any) -> list[torch.Tensor]:
+    """The step counter tensors of a megatron-core optimizer with torch Adam inside; empty for fused Adams."""
+    inner = [part.optimizer for part in getattr(optimizer, "chained_optimizers", [optimizer])]
+    states = [state for part in inner for state in part.state.values()]
+    return [state["step"] for state in states if isinstance(state.get("step"), torch.Tensor)]
+
+
+def check_steps(optimizer: Any, expected: int) -> None:
+    """Refuse an optimizer whose counters are shared or differ from `expected` steps taken.
+
+    Raises:
+        RuntimeError: the counters are wrong; training on would use a wrong bias correction without a sign of it.
+    """
+    counters = step_counters(optimizer)
+    wrong = sorted({counter.item() for counter in counters} - {float(expected)})
+    if wrong:
+        raise RuntimeError(
+            f"the optimizer counts {wrong} steps after loading step {expected}; the checkpoint is broken"
+        )
+    if len({counter.data_ptr() for counter in counters}) < len(counters):
+        raise RuntimeError(
+            "parameters share one Adam step counter, so each step would count once per parameter; "
+            "aixmeg.parallel.adam_resume.install() must run before the optimizer is loaded"
+        )
