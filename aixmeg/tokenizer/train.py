@@ -99,8 +99,10 @@ def _training_error(error: RuntimeError, vocab_size: int) -> UserError:
             f"make tokenizer.vocab_size {remedy}, or train on more text (tokenizer.max_training_bytes)"
         )
     if "required_chars" in said:
+        needed = re.search(r"vs (\d+)", said)
+        least = f"at least {needed[1]}" if needed else "larger"
         return UserError(
-            f"vocab_size={vocab_size} is less than the text's alphabet, 256 byte pieces and 9 control pieces need "
-            f"(SentencePiece: {said}); make tokenizer.vocab_size larger"
+            f"vocab_size={vocab_size} does not hold this text's alphabet beside 256 byte pieces and 9 control pieces; "
+            f"make tokenizer.vocab_size {least}, with room for the pieces to learn"
         )
     return UserError(f"SentencePiece cannot train a tokenizer with vocab_size={vocab_size}: {said or error}")
