@@ -1,6 +1,6 @@
 """Configuration: frozen dataclasses, YAML, cross-section rules. Imports no torch."""
 
-from aixmeg.config.load import check_tree, dump_config, load_config, read_yaml
+from aixmeg.config.load import apply_overrides, check_tree, dump_config, load_config, read_yaml
 from aixmeg.config.presets import PRESETS
 from aixmeg.config.root import Config
 from aixmeg.config.sections import (
@@ -26,6 +26,7 @@ __all__ = [
     "PathsConfig",
     "TokenizerConfig",
     "TrainConfig",
+    "apply_overrides",
     "check_tree",
     "conflicts",
     "dump_config",

@@ -45,12 +45,18 @@ def load_config(
         UserError: lists every unknown key, wrong type and conflict at once.
     """
     tree = read_yaml(file) if file is not None else {}
-    for key, text in (overrides or {}).items():
-        section, _, name = key.partition(".")
-        branch = tree.setdefault(section, {})
-        if isinstance(branch, dict):
-            branch[name] = _parse(text, f"--{key}")
+    apply_overrides(tree, overrides or {})
     return check_tree(tree, source=str(file) if file else "the command line", world_size=world_size)
+
+
+def apply_overrides(tree: Tree, overrides: Mapping[str, str]) -> None:
+    """Put `{"section.field": "yaml value"}` into the tree."""
+    for key, text in overrides.items():
+        section, _, name = key.partition(".")
+        if tree.get(section) is None:
+            tree[section] = {}
+        if isinstance(tree[section], dict):
+            tree[section][name] = _parse(text, f"--{key}")
 
 
 def read_yaml(file: Path) -> Tree:
