@@ -1,0 +1,57 @@
+"""Which samples a step trains on, and the micro-batches that a rank gets.
+
+Step n (from 0) takes samples n * global_batch_size … + global_batch_size - 1 of the dataset's own order. Data-parallel
+rank r takes the r-th contiguous part, in micro-batches. So the samples of a step, and their order, depend on the
+global batch size alone: another layout or micro-batch size trains on the same data.
+
+Shapes: `b` micro-batch, `s` sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Samples(Protocol):
+    """What training needs of a dataset: sample i as seq_length + 1 token ids."""
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        """Sample `index`, counted over all epochs."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One micro-batch on the rank's device."""
+
+    tokens: Tensor  # [b, s] int64
+    labels: Tensor  # [b, s] int64, the next token of each position
+
+
+def step_samples(step: int, *, global_batch_size: int) -> range:
+    """Global sample indices of `step`, counted from 0."""
+    return range(step * global_batch_size, (step + 1) * global_batch_size)
+
+
+def rank_samples(samples: range, *, dp_rank: int, dp_size: int) -> range:
+    """The contiguous part of `samples` that one data-parallel rank trains on; their number must divide evenly."""
+    share = len(samples) // dp_size
+    return samples[dp_rank * share : (dp_rank + 1) * share]
+
+
+def make_batch(rows: Sequence[np.ndarray], device: torch.device) -> Batch:
+    """Stack samples of seq_length + 1 tokens into inputs and next-token labels."""
+    ids = torch.from_numpy(np.stack(rows)).to(device)  # [b, s + 1]
+    return Batch(tokens=ids[:, :-1].contiguous(), labels=ids[:, 1:].contiguous())
+
+
+def micro_batches(dataset: Samples, samples: range, *, micro_batch_size: int, device: torch.device) -> Iterator[Batch]:
+    """The micro-batches of one rank and step, in order."""
+    for start in range(0, len(samples), micro_batch_size):
+        yield make_batch([dataset[i] for i in samples[start : start + micro_batch_size]], device)

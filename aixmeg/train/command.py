@@ -1,0 +1,93 @@
+"""`aixmeg train`: every rank runs this, under torchrun, srun or mpirun, or one process alone."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from aixmeg.config import Config, conflicts
+from aixmeg.errors import UserError
+
+if TYPE_CHECKING:
+    from aixmeg.parallel.launch import Launch
+
+_FIRST_WORD_SECONDS = 10.0
+"""How long other ranks leave it to rank 0 to report an error that all of them met."""
+
+
+def train(config: Config, *, resume: bool = False) -> None:
+    """Train until `train.steps`, writing metrics and checkpoints to `paths.run`.
+
+    Args:
+        resume: go on from the newest checkpoint; without one, start from step 0.
+
+    Raises:
+        UserError: on rank 0. The other ranks leave with status 2, silently unless the error was theirs alone.
+    """
+    from aixmeg.parallel.launch import discover
+
+    launch = discover()
+    try:
+        problems = conflicts(config, launch.world_size)
+        if problems:
+            raise UserError("\n".join([f"cannot start on {launch.world_size} ranks:", *(f"  - {p}" for p in problems)]))
+        _train(config, launch, resume=resume)
+    except UserError as error:
+        if launch.rank == 0:
+            raise
+        _leave(launch.rank, error)
+
+
+def _train(config: Config, launch: Launch, *, resume: bool) -> None:
+    """The stages of a training; collective from `start` on."""
+    import torch
+
+    from aixmeg.parallel.launch import start as start_ranks
+    from aixmeg.parallel.launch import stop as stop_ranks
+    from aixmeg.parallel.topology import Topology
+    from aixmeg.train.build import build_training
+    from aixmeg.train.checkpoint import load_checkpoint
+    from aixmeg.train.inputs import open_inputs
+    from aixmeg.train.loop import run_loop
+    from aixmeg.train.metrics import open_metrics
+    from aixmeg.train.progress import TrainProgress
+    from aixmeg.train.run_folder import check_inputs, prepare_run, write_run
+    from aixmeg.train.together import on_every_rank, on_rank_zero
+
+    # 1. Inputs and run directory, before anything large is built.
+    torch.set_num_threads(config.train.num_threads)
+    start_ranks(launch)
+    run = config.paths.at("run")
+    identity = on_rank_zero(lambda: check_inputs(config))
+    on_rank_zero(lambda: prepare_run(run, resume=resume))
+    inputs = on_every_rank(lambda: open_inputs(config, identity))
+
+    # 2. Model and optimizer, as initialised or as an earlier process left them.
+    topology = Topology.create(config.parallel, config.train.seed)
+    training = build_training(config, topology, launch.device)
+    start, notices = load_checkpoint(training, run, data=identity) if resume else (0, [])
+    on_rank_zero(lambda: write_run(config, inputs, ranks=launch.world_size))
+
+    # 3. The loop.
+    with (
+        open_metrics(run, rank=launch.rank, resumed_step=start) as metrics,
+        TrainProgress(steps=config.train.steps, start=start, enabled=launch.rank == 0) as progress,
+    ):
+        for notice in notices:
+            progress.say(notice)
+        run_loop(training, inputs, run=run, start=start, metrics=metrics, progress=progress)
+
+    # 4. Leave together, so that no rank sees another one's connection break.
+    torch.distributed.barrier()
+    topology.destroy()
+    stop_ranks()
+
+
+def _leave(rank: int, error: UserError) -> NoReturn:
+    """End a rank other than 0: wait for the launcher to end it once rank 0 has spoken, else speak."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
+    time.sleep(_FIRST_WORD_SECONDS)
+    print(f"aixmeg: rank {rank}: {error}", file=sys.stderr)
+    sys.exit(2)

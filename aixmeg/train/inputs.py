@@ -1,0 +1,43 @@
+"""The datasets of a training, and the losses of a unigram model to compare with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aixmeg.config import Config
+from aixmeg.data.stream import TrainDataset, ValidDataset
+from aixmeg.train.evaluate import held_out_windows, unigram_losses
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What the loop reads."""
+
+    train: TrainDataset
+    valid: ValidDataset | None
+    """None when no repository was held out."""
+    windows: list[int]
+    """Held-out windows of every validation."""
+    unigram: dict[str, float | None] | None
+    """Unigram losses over these windows."""
+    identity: dict[str, Any]
+    """Identifies tokenizer and training tokens in checkpoints."""
+
+
+def open_inputs(config: Config, identity: dict[str, Any]) -> Inputs:
+    """Open the datasets that `aixmeg data build` wrote.
+
+    Raises:
+        UserError: a file is missing, cut off, or of another vocabulary.
+    """
+    folder, model = config.paths.at("data"), config.model
+    train = TrainDataset(
+        folder / "train", seq_length=model.seq_length, seed=config.train.seed, vocab_size=model.vocab_size
+    )
+    if not (folder / "valid.idx").exists():
+        return Inputs(train=train, valid=None, windows=[], unigram=None, identity=identity)
+    valid = ValidDataset(folder / "valid", seq_length=model.seq_length, vocab_size=model.vocab_size)
+    windows = held_out_windows(len(valid), config.train.eval_samples)
+    unigram = unigram_losses(folder, valid, windows)
+    return Inputs(train=train, valid=valid, windows=windows, unigram=unigram, identity=identity)

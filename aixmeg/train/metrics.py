@@ -1,0 +1,102 @@
+"""metrics.jsonl and TensorBoard: one record per log step, each step once, also over kills and resumes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aixmeg.errors import UserError
+from aixmeg.files import atomic_write, write_error
+from aixmeg.train.together import on_rank_zero
+
+Record = dict[str, Any]
+
+_TAGS = {
+    "train": {
+        "loss": "train/loss",
+        "grad_norm": "train/grad_norm",
+        "lr": "train/lr",
+        "tokens_per_second": "speed/tokens_per_second",
+    },
+    "valid": {"ntp_loss": "valid/ntp_loss", "middle_loss": "valid/middle_loss"},
+}
+
+
+class Metrics:
+    """Appends records to `folder`/metrics.jsonl and mirrors their numbers to `folder`/tensorboard.
+
+    Args:
+        folder: run directory.
+        resumed_step: step that the run goes on from; records of later steps, which a killed process left behind, are
+            cut off, since those steps are trained again.
+
+    Raises:
+        UserError: the disk refuses a write.
+    """
+
+    def __init__(self, folder: Path, *, resumed_step: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path = folder / "metrics.jsonl"
+        cut_after(self.path, resumed_step)
+        try:
+            self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        # TensorBoard itself hides what earlier processes wrote of later steps.
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_step + 1)
+
+    def write(self, record: Record) -> None:
+        """Append one record (`kind` and `step` required) and hand it to the kernel, so that kill -9 keeps it."""
+        try:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        for name, tag in _TAGS[record["kind"]].items():
+            if record.get(name) is not None:
+                self._board.add_scalar(tag, record[name], record["step"])
+
+    def flush(self) -> None:
+        """Push TensorBoard's queue to disk."""
+        self._board.flush()
+
+    def close(self) -> None:
+        """Flush and close both."""
+        self._file.close()
+        self._board.close()
+
+
+@contextlib.contextmanager
+def open_metrics(folder: Path, *, rank: int, resumed_step: int) -> Iterator[Metrics | None]:
+    """Rank 0's metrics, closed at the end; None on other ranks. Collective."""
+    opened: list[Metrics] = []
+    on_rank_zero(lambda: opened.append(Metrics(folder, resumed_step=resumed_step)))
+    try:
+        yield opened[0] if rank == 0 else None
+    finally:
+        for metrics in opened:
+            metrics.close()
+
+
+def cut_after(path: Path, step: int) -> None:
+    """Drop records of steps after `step`, and a line that a kill left half-written."""
+    if not path.exists():
+        return
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    kept = [line for line in lines if (found := _step(line)) is not None and found <= step]
+    with atomic_write(path, "wb") as file:
+        file.writelines(line + b"\n" for line in kept)
+
+
+def _step(line: bytes) -> int | None:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None

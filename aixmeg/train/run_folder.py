@@ -1,0 +1,121 @@
+"""The run directory before the first step: what must be there, what must not, and what is written into it."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import aixmeg
+from aixmeg.config import Config, dump_config
+from aixmeg.errors import UserError
+from aixmeg.files import atomic_write, read_json, replace_folder, sha256_file, write_error, write_json
+from aixmeg.train.folders import checkpoints_folder, list_checkpoints, remove_unfinished
+from aixmeg.train.inputs import Inputs
+
+_TOKENIZER = "tokenizer.model"
+
+
+def check_inputs(config: Config) -> dict[str, Any]:
+    """Check dataset, tokenizer and vocabulary against each other, without reading tokens.
+
+    Returns:
+        What identifies tokenizer and training tokens in a checkpoint.
+
+    Raises:
+        UserError: one is missing, or they do not belong together.
+    """
+    folder = config.paths.at("data")
+    for name in ("data.json", "train.bin", "train.idx"):
+        if not (folder / name).exists():
+            raise UserError(f"{folder / name} does not exist; build the dataset first with `aixmeg data build`")
+    built = read_json(folder / "data.json")
+    vocabulary = built["vocab_size"]
+    if vocabulary != config.model.vocab_size:
+        raise UserError(
+            f"model.vocab_size={config.model.vocab_size}, but {folder} was built with a tokenizer of {vocabulary} "
+            f"pieces; set model.vocab_size={vocabulary}, or build the data with another tokenizer"
+        )
+    tokenizer = config.paths.at("tokenizer") / _TOKENIZER
+    if not tokenizer.exists():
+        raise UserError(
+            f"{tokenizer} does not exist; the run keeps a copy of it: train it with `aixmeg tokenizer train`"
+        )
+    found = sha256_file(tokenizer)
+    if found != built["tokenizer_sha256"]:
+        raise UserError(
+            f"{folder} was built with another tokenizer (SHA-256 {built['tokenizer_sha256'][:12]}…) than {tokenizer} "
+            f"({found[:12]}…); build the data again with `aixmeg data build`, or name the tokenizer it was built with"
+        )
+    return {
+        "tokenizer_sha256": found,
+        "corpus_sha256": built.get("corpus_sha256"),
+        "options": built.get("config"),
+        "train_bytes": (folder / "train.bin").stat().st_size,
+        "train_idx_sha256": sha256_file(folder / "train.idx"),
+    }
+
+
+def prepare_run(run: Path, *, resume: bool) -> None:
+    """Make the run directory, remove what a kill left in it, and refuse to start over where there are checkpoints.
+
+    Raises:
+        UserError: it has checkpoints and `resume` is false, or it cannot be written.
+    """
+    found = list_checkpoints(run)
+    if found and not resume:
+        raise UserError(
+            f"{run} already holds {found[-1].name}; go on from it with --resume, or name another run directory with "
+            "--paths.run"
+        )
+    try:
+        checkpoints_folder(run).mkdir(parents=True, exist_ok=True)
+        remove_unfinished(run)
+    except OSError as error:
+        raise write_error(run, error) from error
+
+
+def write_run(config: Config, inputs: Inputs, *, ranks: int) -> None:
+    """Write config.yaml, run.json and the copy of the tokenizer, which make the run self-contained.
+
+    Raises:
+        UserError: the disk refuses a write.
+    """
+    run = config.paths.at("run")
+    with atomic_write(run / "config.yaml") as file:
+        file.write(dump_config(config))
+    facts = run / "run.json"
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    write_json(
+        facts,
+        {
+            "unigram": inputs.unigram,
+            "tokenizer_sha256": inputs.identity["tokenizer_sha256"],
+            "versions": versions(),
+            "ranks": ranks,
+            "started": read_json(facts)["started"] if facts.exists() else now,
+        },
+    )
+    _copy_tokenizer(config.paths.at("tokenizer"), run / "tokenizer")
+
+
+def versions() -> dict[str, str]:
+    """What the numbers of a run depend on."""
+    found = {"aixmeg": aixmeg.__version__, "python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in ("torch", "megatron-core", "numpy")}
+
+
+def _copy_tokenizer(source: Path, target: Path) -> None:
+    if (target / _TOKENIZER).exists() and sha256_file(target / _TOKENIZER) == sha256_file(source / _TOKENIZER):
+        return
+    temporary = target.with_name(".tokenizer.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        shutil.copytree(source, temporary)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise UserError(f"cannot copy {source} to {target}: {error}") from error
+    replace_folder(temporary, target)

@@ -1,0 +1,90 @@
+"""One optimizer step: forward and backward over the micro-batches, gradient reduction, update.
+
+Shapes: `b` micro-batch, `s` sequence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from megatron.core.pipeline_parallel import get_forward_backward_func
+from torch import Tensor
+
+from aixmeg.train.batches import Batch
+from aixmeg.train.build import Training
+from aixmeg.train.optimizer import set_hyperparameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """What a step did, equal on all ranks."""
+
+    loss: float
+    """Mean over the tokens of the global batch, in nats."""
+    grad_norm: float
+    """Global norm before clipping."""
+    flag: bool
+    """Whether any rank raised its flag."""
+
+    @property
+    def finite(self) -> bool:
+        """False when the loss or the gradient is NaN or infinite."""
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
+def train_step(
+    training: Training, batches: Sequence[Batch], *, lr: float, flag: Callable[[], bool] = lambda: False
+) -> StepResult:
+    """Train on this rank's micro-batches of one step; collective. Any rank's `flag` reaches every rank's result."""
+    # 1. Forward and backward in the pipeline's schedule; gradients are averaged over tokens and data-parallel ranks.
+    for model in training.wrapped:
+        model.zero_grad_buffer()
+    training.optimizer.zero_grad()
+    sums = run_schedule(training, batches, _train_forward, forward_only=False)
+
+    # 2. Clip and update.
+    set_hyperparameters(training.optimizer, training.config.optimizer, lr=lr)
+    _, grad_norm, _ = training.optimizer.step()
+
+    # 3. Every rank learns the loss. It exists on the last stage; tensor-parallel ranks hold the same value.
+    tokens = sum(batch.labels.numel() for batch in batches) * training.topology.dp_size
+    total = torch.zeros(2, dtype=torch.float64, device=training.device)
+    if training.topology.is_last_stage and training.topology.tp_rank == 0:
+        total[0] = torch.stack([entry["sum"] for entry in sums]).sum()
+    total[1] = float(flag())
+    dist.all_reduce(total)
+    loss, flags = total.tolist()
+    return StepResult(loss=loss / tokens, grad_norm=float(grad_norm or 0.0), flag=flags > 0)
+
+
+def run_schedule(
+    training: Training, batches: Sequence[Batch], forward: Any, *, forward_only: bool
+) -> list[dict[str, Tensor]]:
+    """Drive the micro-batches through the stages; what `forward`'s loss function reports, on the last stage only."""
+    models = training.wrapped
+    iterators: list[Iterator[Batch]] = [iter(batches) for _ in models]
+    return get_forward_backward_func()(
+        forward_step_func=forward,
+        data_iterator=iterators if len(models) > 1 else iterators[0],
+        model=models if len(models) > 1 else models[0],
+        num_microbatches=len(batches),
+        seq_length=training.config.model.seq_length,
+        micro_batch_size=training.config.train.micro_batch_size,
+        forward_only=forward_only,
+    )
+
+
+def _train_forward(batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
+    batch = next(batches)
+    losses = model(batch.tokens, labels=batch.labels)  # [b, s] on the last stage
+
+    def mean(losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        # The schedule divides the first in place, so the second must not share its memory.
+        return losses.mean(), {"sum": losses.detach().double().sum()}
+
+    return losses, mean
