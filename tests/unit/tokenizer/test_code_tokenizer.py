@@ -15,7 +15,19 @@ from aixmeg.tokenizer import SPECIAL_PIECES, CodeTokenizer
 from aixmeg.tokenizer.code_tokenizer import LONG_TEXT
 
 SPECIALS = ["<unk>", "<s>", "</s>", *SPECIAL_PIECES.values()]
-FRAGMENTS = [*SPECIALS, " <AIX-SPAN-PRE>", "\u2581", "<0x0A>", "<0x00>", "\0", "\t\t", "\r\n", "    ", "def f(x):", "123"]
+FRAGMENTS = [
+    *SPECIALS,
+    " <AIX-SPAN-PRE>",
+    "\u2581",
+    "<0x0A>",
+    "<0x00>",
+    "\0",
+    "\t\t",
+    "\r\n",
+    "    ",
+    "def f(x):",
+    "123",
+]
 CODE_LIKE = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=8), max_size=30).map("".join)
 
 
