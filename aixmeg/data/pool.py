@@ -1,0 +1,78 @@
+"""Building the parts: in this process or in workers, which stop by themselves when this process is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from aixmeg.config import DataConfig
+from aixmeg.data.parts import Part, build_part
+from aixmeg.errors import UserError
+from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
+
+
+def worker_count(wanted: int, parts: int) -> int:
+    """Processes to start: `wanted`, or one per core this process may use; never more than there are parts."""
+    return max(1, min(wanted or len(os.sched_getaffinity(0)), parts))
+
+
+def build_parts(
+    parts: list[Part], tokenizer: CodeTokenizer, config: DataConfig, *, done: Callable[[Part], None]
+) -> None:
+    """Build every part in any order; `done` is called in this process after each.
+
+    Raises:
+        UserError: of the first part that failed, or a worker was killed. What is built stays built.
+    """
+    workers = worker_count(config.workers, len(parts))
+    if workers == 1:
+        for part in parts:
+            build_part(part, tokenizer, config)
+            done(part)
+        return
+    # spawn: forked copies of a process with threads (progress bar, BLAS) may hang
+    executor = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _start_worker, (tokenizer.model_file, config)
+    )
+    try:
+        futures = {executor.submit(_build_in_worker, part): part for part in parts}
+        for future in as_completed(futures):
+            future.result()
+            done(futures[future])
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process was killed, perhaps for lack of memory; run the command again, it goes on from the "
+            "finished parts, with fewer data.workers if need be"
+        ) from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+_state: dict[str, Any] = {}
+"""Of a worker process: what every part needs."""
+
+
+def _start_worker(model_file: Path, config: DataConfig) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    _state.update(tokenizer=CodeTokenizer(model_file), config=config)
+
+
+def _follow_parent() -> None:
+    """End this worker when the parent is gone, also after a kill -9, which closes nothing in an orderly way."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _build_in_worker(part: Part) -> None:
+    build_part(part, _state["tokenizer"], _state["config"])

@@ -1,0 +1,63 @@
+"""Forms of examples and prompts, and taking them apart again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aixmeg.sfim.format import Parts, ntp_example, psm_example, psm_prompt, spm_example, spm_prompt, undo
+from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
+
+HEADER = "# the file path is: a/b.py\n# the code file is written by Python\n"
+NAMES = ["<s>", "</s>", "<unk>", "▁<AIX-SPAN-PRE>", "▁<AIX-SPAN-POST>", "▁<AIX-SPAN-MIDDLE>", "<0x0A>", "▁", "\u2028"]
+
+
+@pytest.fixture(scope="module")
+def tok(tiny_tokenizer) -> CodeTokenizer:
+    return CodeTokenizer.from_folder(tiny_tokenizer)
+
+
+def test_the_three_forms(tok):
+    h, p, m, s = (tok.encode(text) for text in (HEADER, "if a", " > 1", ":\n"))
+    parts = {"header": HEADER, "prefix": "if a", "suffix": ":\n"}
+    pre, post, mid = tok.special.prefix, tok.special.suffix, tok.special.middle
+    psm = psm_example(tok, middle=" > 1", **parts)
+    assert psm.ids == [1, pre, *h, *p, post, *s, mid, *m, 2]
+    spm = spm_example(tok, middle=" > 1", **parts)
+    assert spm.ids == [1, pre, post, *s, mid, *h, *p, *m, 2]
+    for example, prompt in ((psm, psm_prompt(tok, **parts)), (spm, spm_prompt(tok, **parts))):
+        assert example.ids[example.middle_offset :][: example.middle_length] == m
+        assert example.ids[: example.middle_offset] == prompt
+    ntp = ntp_example(tok, header=HEADER, text="if a > 1:\n")
+    assert (ntp.ids, ntp.middle_offset, ntp.middle_length) == ([1, *h, *tok.encode("if a > 1:\n"), 2], -1, 0)
+
+
+spelled = st.lists(st.one_of(st.sampled_from(NAMES), st.text(max_size=8))).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(header=st.sampled_from(["", HEADER]), prefix=spelled, middle=spelled, suffix=spelled)
+def test_undo_recovers_every_part(tok, header, prefix, middle, suffix):
+    expected = Parts(header.encode(), prefix.encode(), middle.encode(), suffix.encode())
+    control = {tok.bos, tok.eos, tok.special.prefix, tok.special.suffix, tok.special.middle}
+    for layout in (psm_example, spm_example):
+        example = layout(tok, header=header, prefix=prefix, middle=middle, suffix=suffix)
+        assert undo(example.ids, tok, header=header, middle_offset=example.middle_offset) == expected
+        # Whatever the text spells: exactly the five marks of the form.
+        assert sum(tok.is_control(token) for token in example.ids) == len(control)
+    ntp = ntp_example(tok, header=header, text=prefix + middle + suffix)
+    assert undo(ntp.ids, tok, header=header).file == expected.file
+    assert sum(tok.is_control(token) for token in ntp.ids) == 2
+
+
+def test_undo_refuses_what_is_no_example(tok):
+    example = psm_example(tok, header=HEADER, prefix="a", middle="b", suffix="c")
+    with pytest.raises(ValueError, match="these .* ids do not"):
+        undo(example.ids[:-1], tok, header=HEADER, middle_offset=example.middle_offset)
+    with pytest.raises(ValueError, match="does not begin with the header"):
+        undo(example.ids, tok, header="// other\n", middle_offset=example.middle_offset)
+    with pytest.raises(ValueError, match="not the prefix piece"):
+        undo([1, *example.ids[2:]], tok, header=HEADER, middle_offset=example.middle_offset - 1)
+    with pytest.raises(ValueError):  # an infilling example taken for NTP
+        undo(example.ids, tok, header=HEADER)
