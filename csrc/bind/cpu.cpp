@@ -2,7 +2,7 @@
 #include <tuple>
 
 #include "../cpu/kernels.h"
-#include "tensor.h"
+#include "checks.h"
 
 namespace {
 using namespace aixmeg;
@@ -13,15 +13,6 @@ using namespace aixmeg::bind;
 constexpr int64_t kPartials = 32;
 // About as many elements as make a task worth handing to another thread.
 constexpr int64_t kGrain = 32768;
-
-template <class T>
-const T* read(const Tensor& tensor) {
-  return static_cast<const T*>(tensor.const_data_ptr());
-}
-template <class T>
-T* write(Tensor& tensor) {
-  return static_cast<T*>(tensor.mutable_data_ptr());
-}
 
 // Calls f with a value of the tensor's element type.
 template <class F>
@@ -38,13 +29,6 @@ void over_rows(int64_t rows, int64_t elements_per_row, const F& f) {
   if (rows == 0) return;
   const int64_t grain = kGrain / (elements_per_row > 0 ? elements_per_row : 1) + 1;
   torch::stable::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) { f(cpu::Rows{begin, end}); });
-}
-
-void check_rms_norm(const char* op, const Tensor& x, const Tensor& weight) {
-  check_float(op, x);
-  check_same(op, x, weight);
-  STD_TORCH_CHECK(x.dim() > 0, op, ": x has no dimension");
-  check_sizes(op, "weight", weight, {x.size(x.dim() - 1)});
 }
 
 std::tuple<Tensor, Tensor> rms_norm_forward(const Tensor& x_in, const Tensor& weight_in, double eps) {
@@ -65,13 +49,9 @@ std::tuple<Tensor, Tensor> rms_norm_forward(const Tensor& x_in, const Tensor& we
 
 std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& dy_in, const Tensor& x_in, const Tensor& weight_in,
                                              const Tensor& rstd_in) {
-  const char* op = "rms_norm_backward";
-  check_rms_norm(op, x_in, weight_in);
-  check_same(op, dy_in, x_in);
-  check_sizes(op, "dy", dy_in, x_in.sizes());
+  check_rms_norm_backward("rms_norm_backward", dy_in, x_in, weight_in, rstd_in);
   const Tensor dy = dense(dy_in), x = dense(x_in), weight = dense(weight_in), rstd = dense(rstd_in);
   const int64_t hidden = weight.numel(), rows = row_count(x);
-  check_rows(op, "rstd", rstd, rows, ScalarType::Float);
   const int64_t count = rows < kPartials ? rows : kPartials;
   Tensor dx = new_dense_like(x), dweight = new_dense_like(weight);
   Tensor partials = new_tensor(x, {count, hidden}, ScalarType::Float);
@@ -95,13 +75,10 @@ std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& dy_in, const Tensor& 
 }
 
 Tensor swiglu_forward(const Tensor& x_in) {
-  check_float("swiglu_forward", x_in);
-  STD_TORCH_CHECK(x_in.dim() > 0 && x_in.size(x_in.dim() - 1) % 2 == 0,
-                  "swiglu_forward: the last size of x is not even");
+  check_swiglu("swiglu_forward", x_in);
   const Tensor x = dense(x_in);
   const int64_t width = x.size(x.dim() - 1) / 2, rows = row_count(x);
-  const std::vector<int64_t> sizes = with_last(x, width);
-  Tensor y = new_tensor(x, IntHeaderOnlyArrayRef(sizes.data(), sizes.size()), x.scalar_type());
+  Tensor y = new_with_last(x, width);
   by_type(x, [&](auto type) {
     using T = decltype(type);
     const auto& kernels = cpu::kernels<T>();
@@ -113,14 +90,9 @@ Tensor swiglu_forward(const Tensor& x_in) {
 }
 
 Tensor swiglu_backward(const Tensor& dy_in, const Tensor& x_in) {
-  const char* op = "swiglu_backward";
-  check_float(op, x_in);
-  check_same(op, dy_in, x_in);
-  STD_TORCH_CHECK(x_in.dim() > 0 && x_in.size(x_in.dim() - 1) % 2 == 0, op, ": the last size of x is not even");
+  check_swiglu_backward("swiglu_backward", dy_in, x_in);
   const Tensor dy = dense(dy_in), x = dense(x_in);
   const int64_t width = x.size(x.dim() - 1) / 2, rows = row_count(x);
-  const std::vector<int64_t> sizes = with_last(x, width);
-  check_sizes(op, "dy", dy, IntHeaderOnlyArrayRef(sizes.data(), sizes.size()));
   Tensor dx = new_dense_like(x);
   by_type(x, [&](auto type) {
     using T = decltype(type);
@@ -133,14 +105,8 @@ Tensor swiglu_backward(const Tensor& dy_in, const Tensor& x_in) {
 }
 
 Tensor rotary(const Tensor& x_in, const Tensor& cos_in, const Tensor& sin_in, bool inverse) {
-  const char* op = "rotary";
-  check_float(op, x_in);
-  STD_TORCH_CHECK(x_in.dim() == 4 && x_in.size(3) % 2 == 0, op, ": x is not [s, b, np, hn] with an even hn");
-  check_sizes(op, "cos", cos_in, {x_in.size(0), x_in.size(3) / 2});
-  check_sizes(op, "sin", sin_in, {x_in.size(0), x_in.size(3) / 2});
+  check_rotary("rotary", x_in, cos_in, sin_in);
   const Tensor x = x_in.stride(3) == 1 ? x_in : dense(x_in), cos = dense(cos_in), sin = dense(sin_in);
-  check_rows(op, "cos", cos, cos.numel(), ScalarType::Float);
-  check_rows(op, "sin", sin, sin.numel(), ScalarType::Float);
   const cpu::RotaryShape shape{x.size(1), x.size(2), x.size(3), x.stride(0), x.stride(1), x.stride(2)};
   Tensor y = new_dense_like(x);
   by_type(x, [&](auto type) {
@@ -152,12 +118,6 @@ Tensor rotary(const Tensor& x_in, const Tensor& cos_in, const Tensor& sin_in, bo
               });
   });
   return y;
-}
-
-void check_cross_entropy(const char* op, const Tensor& logits, const Tensor& target) {
-  check_float(op, logits);
-  STD_TORCH_CHECK(logits.dim() == 2 && logits.size(1) > 0, op, ": logits are not [n, v] with v > 0");
-  check_rows(op, "target", target, logits.size(0), ScalarType::Long);
 }
 
 std::tuple<Tensor, Tensor, Tensor> cross_entropy_statistics(const Tensor& logits_in, const Tensor& target_in,
@@ -185,14 +145,10 @@ std::tuple<Tensor, Tensor, Tensor> cross_entropy_statistics(const Tensor& logits
 
 Tensor cross_entropy_backward(const Tensor& logits_in, const Tensor& target_in, int64_t first, const Tensor& maximum_in,
                               const Tensor& log_total_in, const Tensor& grad_in) {
-  const char* op = "cross_entropy_backward";
-  check_cross_entropy(op, logits_in, target_in);
+  check_cross_entropy_backward("cross_entropy_backward", logits_in, target_in, maximum_in, log_total_in, grad_in);
   const Tensor logits = dense(logits_in), target = dense(target_in), maximum = dense(maximum_in),
                log_total = dense(log_total_in), grad = dense(grad_in);
   const int64_t rows = logits.size(0);
-  check_rows(op, "maximum", maximum, rows, ScalarType::Float);
-  check_rows(op, "log_total", log_total, rows, ScalarType::Float);
-  check_rows(op, "grad", grad, rows, ScalarType::Float);
   const cpu::VocabularyShard shard{first, logits.size(1)};
   Tensor dlogits = new_dense_like(logits);
   by_type(logits, [&](auto type) {
@@ -200,8 +156,8 @@ Tensor cross_entropy_backward(const Tensor& logits_in, const Tensor& target_in, 
     const auto& kernels = cpu::kernels<T>();
     over_rows(rows, 8 * shard.columns,
               [&, lp = read<T>(logits), tp = read<int64_t>(target), mp = read<float>(maximum),
-               sp = read<float>(log_total), gp = read<float>(grad), op = write<T>(dlogits)](cpu::Rows range) {
-                kernels.cross_entropy_backward(lp, tp, mp, sp, gp, op, range, shard);
+               sp = read<float>(log_total), gp = read<float>(grad), out = write<T>(dlogits)](cpu::Rows range) {
+                kernels.cross_entropy_backward(lp, tp, mp, sp, gp, out, range, shard);
               });
   });
   return dlogits;

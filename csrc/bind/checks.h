@@ -1,0 +1,96 @@
+// Checks of shapes, dtypes and devices, the same for every device. aixmeg/ops checks first, with friendlier words; a
+// wrong call straight through torch.ops must still end in an exception, never in a stray memory access.
+#pragma once
+#include "tensor.h"
+
+namespace aixmeg::bind {
+
+inline void check_float(const char* op, const Tensor& tensor) {
+  const ScalarType type = tensor.scalar_type();
+  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::BFloat16, op, ": only float32 and bfloat16");
+}
+
+inline void check_device(const char* op, const Tensor& a, const Tensor& b) {
+  STD_TORCH_CHECK(a.is_cpu() == b.is_cpu() && a.get_device_index() == b.get_device_index(), op,
+                  ": the tensors are on different devices");
+}
+
+inline void check_same(const char* op, const Tensor& a, const Tensor& b) {
+  check_device(op, a, b);
+  STD_TORCH_CHECK(a.scalar_type() == b.scalar_type(), op, ": the tensors have different dtypes");
+}
+
+inline void check_sizes(const char* op, const char* name, const Tensor& tensor, IntHeaderOnlyArrayRef sizes) {
+  bool same = tensor.dim() == static_cast<int64_t>(sizes.size());
+  for (int64_t i = 0; same && i < tensor.dim(); ++i) same = tensor.size(i) == sizes[i];
+  STD_TORCH_CHECK(same, op, ": ", name, " has the wrong shape");
+}
+inline void check_sizes(const char* op, const char* name, const Tensor& tensor, std::initializer_list<int64_t> sizes) {
+  check_sizes(op, name, tensor, IntHeaderOnlyArrayRef(sizes.begin(), sizes.size()));
+}
+
+// One number per row, of the dtype that the kernels read, where `like` is.
+inline void check_rows(const char* op, const char* name, const Tensor& tensor, const Tensor& like, int64_t rows,
+                       ScalarType type = ScalarType::Float) {
+  check_device(op, tensor, like);
+  STD_TORCH_CHECK(tensor.scalar_type() == type, op, ": ", name, " has the wrong dtype");
+  STD_TORCH_CHECK(tensor.numel() == rows, op, ": ", name, " has ", tensor.numel(), " elements for ", rows, " rows");
+}
+
+// x[..., h], weight[h]
+inline void check_rms_norm(const char* op, const Tensor& x, const Tensor& weight) {
+  check_float(op, x);
+  check_same(op, x, weight);
+  STD_TORCH_CHECK(x.dim() > 0, op, ": x has no dimension");
+  check_sizes(op, "weight", weight, {x.size(x.dim() - 1)});
+}
+
+inline void check_rms_norm_backward(const char* op, const Tensor& dy, const Tensor& x, const Tensor& weight,
+                                    const Tensor& rstd) {
+  check_rms_norm(op, x, weight);
+  check_same(op, dy, x);
+  check_sizes(op, "dy", dy, x.sizes());
+  check_rows(op, "rstd", rstd, x, row_count(x));
+}
+
+// x[..., 2f]
+inline void check_swiglu(const char* op, const Tensor& x) {
+  check_float(op, x);
+  STD_TORCH_CHECK(x.dim() > 0 && x.size(x.dim() - 1) % 2 == 0, op, ": the last size of x is not even");
+}
+
+// dy[..., f], x[..., 2f]
+inline void check_swiglu_backward(const char* op, const Tensor& dy, const Tensor& x) {
+  check_swiglu(op, x);
+  check_same(op, dy, x);
+  std::vector<int64_t> sizes(x.sizes().begin(), x.sizes().end());
+  sizes.back() /= 2;
+  check_sizes(op, "dy", dy, IntHeaderOnlyArrayRef(sizes.data(), sizes.size()));
+}
+
+// x[s, b, np, hn], cos, sin[s, hn / 2] float
+inline void check_rotary(const char* op, const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  check_float(op, x);
+  STD_TORCH_CHECK(x.dim() == 4 && x.size(3) % 2 == 0, op, ": x is not [s, b, np, hn] with an even hn");
+  for (const Tensor* table : {&cos, &sin}) {
+    check_sizes(op, "cos or sin", *table, {x.size(0), x.size(3) / 2});
+    check_rows(op, "cos or sin", *table, x, table->numel());
+  }
+}
+
+// logits[n, v], target[n] int64
+inline void check_cross_entropy(const char* op, const Tensor& logits, const Tensor& target) {
+  check_float(op, logits);
+  STD_TORCH_CHECK(logits.dim() == 2 && logits.size(1) > 0, op, ": logits are not [n, v] with v > 0");
+  check_rows(op, "target", target, logits, logits.size(0), ScalarType::Long);
+}
+
+inline void check_cross_entropy_backward(const char* op, const Tensor& logits, const Tensor& target,
+                                         const Tensor& maximum, const Tensor& log_total, const Tensor& grad) {
+  check_cross_entropy(op, logits, target);
+  check_rows(op, "maximum", maximum, logits, logits.size(0));
+  check_rows(op, "log_total", log_total, logits, logits.size(0));
+  check_rows(op, "grad", grad, logits, logits.size(0));
+}
+
+}  // namespace aixmeg::bind

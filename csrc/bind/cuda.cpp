@@ -1,0 +1,147 @@
+// Binds the CUDA kernels: allocates outputs, launches on torch's current stream of the tensors' device.
+// Host C++ only, compiled by the host compiler: no CUDA header, so that it builds beside a CPU torch too.
+#define USE_CUDA  // makes the stable headers declare what asks for the current CUDA stream
+#include <torch/csrc/stable/accelerator.h>
+
+#include <tuple>
+
+#include "../cuda/kernels.h"
+#include "checks.h"
+
+extern "C" const char* cudaGetErrorString(int error);  // from the CUDA runtime, linked statically
+
+namespace {
+using namespace aixmeg::bind;
+
+// Makes a tensor's device current while kernels are launched on it.
+class OnDevice {
+ public:
+  explicit OnDevice(const Tensor& tensor) : guard_(tensor.get_device_index()) {
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream_));
+  }
+  void* stream() const { return stream_; }
+
+ private:
+  torch::stable::accelerator::DeviceGuard guard_;
+  void* stream_ = nullptr;
+};
+
+void check_launch(const char* op, int error) {
+  STD_TORCH_CHECK(error == 0, op, ": CUDA error ", error, " (", cudaGetErrorString(error), ")");
+}
+
+int type_of(const Tensor& tensor) {
+  return tensor.scalar_type() == ScalarType::BFloat16 ? kAixmegBfloat16 : kAixmegFloat;
+}
+
+std::tuple<Tensor, Tensor> rms_norm_forward(const Tensor& x_in, const Tensor& weight_in, double eps) {
+  const char* op = "rms_norm_forward";
+  check_rms_norm(op, x_in, weight_in);
+  const OnDevice device(x_in);
+  const Tensor x = dense(x_in), weight = dense(weight_in);
+  const int64_t rows = row_count(x);
+  Tensor y = new_dense_like(x), rstd = new_tensor(x, {rows}, ScalarType::Float);
+  check_launch(op, aixmeg_cuda_rms_norm_forward(type_of(x), x.const_data_ptr(), weight.const_data_ptr(),
+                                                y.mutable_data_ptr(), write<float>(rstd), rows, weight.numel(),
+                                                static_cast<float>(eps), device.stream()));
+  return {y, rstd};
+}
+
+std::tuple<Tensor, Tensor> rms_norm_backward(const Tensor& dy_in, const Tensor& x_in, const Tensor& weight_in,
+                                             const Tensor& rstd_in) {
+  const char* op = "rms_norm_backward";
+  check_rms_norm_backward(op, dy_in, x_in, weight_in, rstd_in);
+  const OnDevice device(x_in);
+  const Tensor dy = dense(dy_in), x = dense(x_in), weight = dense(weight_in), rstd = dense(rstd_in);
+  const int64_t rows = row_count(x), hidden = weight.numel();
+  STD_TORCH_CHECK(hidden <= kAixmegMaxNormHidden, op, ": hidden size ", hidden, " is over ", kAixmegMaxNormHidden,
+                  ", the most whose weight gradient fits in shared memory");
+  const int64_t count = rows < kAixmegNormPartials ? rows : kAixmegNormPartials;
+  Tensor dx = new_dense_like(x), dweight = new_dense_like(weight);
+  Tensor partials = new_tensor(x, {count, hidden}, ScalarType::Float);
+  check_launch(
+      op, aixmeg_cuda_rms_norm_backward(type_of(x), dy.const_data_ptr(), x.const_data_ptr(), weight.const_data_ptr(),
+                                        read<float>(rstd), dx.mutable_data_ptr(), dweight.mutable_data_ptr(),
+                                        write<float>(partials), count, rows, hidden, device.stream()));
+  return {dx, dweight};
+}
+
+Tensor swiglu_forward(const Tensor& x_in) {
+  const char* op = "swiglu_forward";
+  check_swiglu(op, x_in);
+  const OnDevice device(x_in);
+  const Tensor x = dense(x_in);
+  const int64_t width = x.size(x.dim() - 1) / 2;
+  Tensor y = new_with_last(x, width);
+  check_launch(op, aixmeg_cuda_swiglu_forward(type_of(x), x.const_data_ptr(), y.mutable_data_ptr(), row_count(x), width,
+                                              device.stream()));
+  return y;
+}
+
+Tensor swiglu_backward(const Tensor& dy_in, const Tensor& x_in) {
+  const char* op = "swiglu_backward";
+  check_swiglu_backward(op, dy_in, x_in);
+  const OnDevice device(x_in);
+  const Tensor dy = dense(dy_in), x = dense(x_in);
+  Tensor dx = new_dense_like(x);
+  check_launch(op,
+               aixmeg_cuda_swiglu_backward(type_of(x), dy.const_data_ptr(), x.const_data_ptr(), dx.mutable_data_ptr(),
+                                           row_count(x), x.size(x.dim() - 1) / 2, device.stream()));
+  return dx;
+}
+
+Tensor rotary(const Tensor& x_in, const Tensor& cos_in, const Tensor& sin_in, bool inverse) {
+  const char* op = "rotary";
+  check_rotary(op, x_in, cos_in, sin_in);
+  const OnDevice device(x_in);
+  const Tensor x = x_in.stride(3) == 1 ? x_in : dense(x_in), cos = dense(cos_in), sin = dense(sin_in);
+  const int64_t strides[3] = {x.stride(0), x.stride(1), x.stride(2)};
+  Tensor y = new_dense_like(x);
+  check_launch(
+      op, aixmeg_cuda_rotary(type_of(x), x.const_data_ptr(), read<float>(cos), read<float>(sin), y.mutable_data_ptr(),
+                             x.size(0), x.size(1), x.size(2), x.size(3), strides, inverse, device.stream()));
+  return y;
+}
+
+std::tuple<Tensor, Tensor, Tensor> cross_entropy_statistics(const Tensor& logits_in, const Tensor& target_in,
+                                                            int64_t first, int64_t vocabulary) {
+  const char* op = "cross_entropy_statistics";
+  check_cross_entropy(op, logits_in, target_in);
+  const OnDevice device(logits_in);
+  const Tensor logits = dense(logits_in), target = dense(target_in);
+  const int64_t rows = logits.size(0);
+  Tensor maximum = new_tensor(logits, {rows}, ScalarType::Float), total = new_dense_like(maximum),
+         picked = new_dense_like(maximum);
+  check_launch(
+      op, aixmeg_cuda_cross_entropy_statistics(type_of(logits), logits.const_data_ptr(), read<int64_t>(target),
+                                               write<float>(maximum), write<float>(total), write<float>(picked), rows,
+                                               logits.size(1), first, vocabulary, device.stream()));
+  return {maximum, total, picked};
+}
+
+Tensor cross_entropy_backward(const Tensor& logits_in, const Tensor& target_in, int64_t first, const Tensor& maximum_in,
+                              const Tensor& log_total_in, const Tensor& grad_in) {
+  const char* op = "cross_entropy_backward";
+  check_cross_entropy_backward(op, logits_in, target_in, maximum_in, log_total_in, grad_in);
+  const OnDevice device(logits_in);
+  const Tensor logits = dense(logits_in), target = dense(target_in), maximum = dense(maximum_in),
+               log_total = dense(log_total_in), grad = dense(grad_in);
+  Tensor dlogits = new_dense_like(logits);
+  check_launch(op, aixmeg_cuda_cross_entropy_backward(type_of(logits), logits.const_data_ptr(), read<int64_t>(target),
+                                                      read<float>(maximum), read<float>(log_total), read<float>(grad),
+                                                      dlogits.mutable_data_ptr(), logits.size(0), logits.size(1), first,
+                                                      device.stream()));
+  return dlogits;
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(aixmeg, CUDA, m) {
+  m.impl("rms_norm_forward", TORCH_BOX(&rms_norm_forward));
+  m.impl("rms_norm_backward", TORCH_BOX(&rms_norm_backward));
+  m.impl("swiglu_forward", TORCH_BOX(&swiglu_forward));
+  m.impl("swiglu_backward", TORCH_BOX(&swiglu_backward));
+  m.impl("rotary", TORCH_BOX(&rotary));
+  m.impl("cross_entropy_statistics", TORCH_BOX(&cross_entropy_statistics));
+  m.impl("cross_entropy_backward", TORCH_BOX(&cross_entropy_backward));
+}

@@ -1,0 +1,51 @@
+// Entry points of the CUDA kernels: raw device pointers, row-major and dense unless strides are given, no torch type.
+// `type` is the element type of the void pointers. Every function returns a cudaError_t; work is queued on `stream`.
+// Pointers of any alignment and rows of any length are right; 16-byte aligned ones of whole 16-byte packs are fast.
+#pragma once
+#include <cstdint>
+
+enum AixmegType { kAixmegFloat = 0, kAixmegBfloat16 = 1 };
+
+// The backward pass of RMSNorm keeps a row of float sums in shared memory: 160 KiB of the 163 of an A100.
+constexpr int64_t kAixmegMaxNormHidden = 40960;
+// Blocks of rows whose weight gradients are summed apart: two per multiprocessor of an H100. A constant, so that
+// the result is the same on every GPU.
+constexpr int64_t kAixmegNormPartials = 264;
+
+extern "C" {
+
+// y = x * rstd * weight: x, y[rows, hidden], weight[hidden], rstd[rows]
+int aixmeg_cuda_rms_norm_forward(int type, const void* x, const void* weight, void* y, float* rstd, int64_t rows,
+                                 int64_t hidden, float eps, void* stream);
+
+// dy, x, dx[rows, hidden], weight, dweight[hidden], rstd[rows], partials[count, hidden] scratch,
+// 1 <= count <= rows where rows > 0
+int aixmeg_cuda_rms_norm_backward(int type, const void* dy, const void* x, const void* weight, const float* rstd,
+                                  void* dx, void* dweight, float* partials, int64_t count, int64_t rows, int64_t hidden,
+                                  void* stream);
+
+// x[rows, 2 * width] = gate | up, y[rows, width]
+int aixmeg_cuda_swiglu_forward(int type, const void* x, void* y, int64_t rows, int64_t width, void* stream);
+
+// dy[rows, width], x, dx[rows, 2 * width]
+int aixmeg_cuda_swiglu_backward(int type, const void* dy, const void* x, void* dx, int64_t rows, int64_t width,
+                                void* stream);
+
+// x[sequence, batch, heads, head_size] with strides[3] in elements for the first three dimensions and 1 for the last;
+// cosine, sine[sequence, head_size / 2]; y dense; inverse != 0 turns backwards
+int aixmeg_cuda_rotary(int type, const void* x, const float* cosine, const float* sine, void* y, int64_t sequence,
+                       int64_t batch, int64_t heads, int64_t head_size, const int64_t* strides, int inverse,
+                       void* stream);
+
+// logits[rows, columns], target[rows] in [0, vocabulary), maximum, total, picked[rows]; the shard holds the columns
+// first ... first + columns - 1. picked is NaN for a target outside the vocabulary.
+int aixmeg_cuda_cross_entropy_statistics(int type, const void* logits, const int64_t* target, float* maximum,
+                                         float* total, float* picked, int64_t rows, int64_t columns, int64_t first,
+                                         int64_t vocabulary, void* stream);
+
+// dlogits[rows, columns] = grad * (softmax - onehot(target)); maximum, log_total, grad[rows] of the whole vocabulary
+int aixmeg_cuda_cross_entropy_backward(int type, const void* logits, const int64_t* target, const float* maximum,
+                                       const float* log_total, const float* grad, void* dlogits, int64_t rows,
+                                       int64_t columns, int64_t first, void* stream);
+
+}  // extern "C"
