@@ -109,7 +109,7 @@ def to_hf(weights: Mapping[str, Tensor], model: ModelConfig) -> Iterator[tuple[s
         whole = weights[row.megatron]
         expected = (sum(shapes[name][0] for name, _ in row.hf), *shapes[row.hf[0][0]][1:])
         _check_shape(row.megatron, whole, expected)
-        yield from zip((name for name, _ in row.hf), row.form.cut(whole, model), strict=True)
+        yield from zip((name for name, _ in row.hf), row.form.cut(whole.detach(), model), strict=True)
 
 
 def from_hf(weights: Mapping[str, Tensor], model: ModelConfig) -> Iterator[tuple[str, Tensor]]:

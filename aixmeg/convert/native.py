@@ -1,0 +1,171 @@
+"""Models of one process in fp32: from a run's checkpoint, or from a Hugging Face folder through the name table."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import Parameter
+
+from aixmeg.config import Config, ModelConfig, ParallelConfig, TokenizerConfig, load_config
+from aixmeg.convert.hf_config import read_model_config
+from aixmeg.convert.mapping import from_hf
+from aixmeg.convert.weights import SafetensorsFolder
+from aixmeg.errors import UserError
+from aixmeg.tokenizer import CodeTokenizer
+
+if TYPE_CHECKING:
+    from aixmeg.model.builder import CodeModel
+    from aixmeg.parallel.topology import Topology
+
+
+@dataclass(frozen=True)
+class Native:
+    """A model ready to compute, and what belongs to it."""
+
+    model: CodeModel
+    config: Config
+    """The run's own configuration; for a Hugging Face folder, the defaults around its model."""
+    tokenizer: CodeTokenizer
+    source: str
+    """`step-00000100` or the folder's name, for messages."""
+
+
+@contextlib.contextmanager
+def open_model(folder: Path) -> Iterator[Native]:
+    """Load either kind of folder.
+
+    Raises:
+        UserError: the folder is missing or is neither kind, or what is in it does not fit together.
+    """
+    if (folder / "config.json").exists():
+        with open_hf(folder) as native:
+            yield native
+    elif (folder / "config.yaml").exists():
+        with open_run(folder) as native:
+            yield native
+    else:
+        what = "is neither a Hugging Face folder nor a run directory" if folder.is_dir() else "does not exist"
+        raise UserError(
+            f"{folder} {what}: looked for config.json (Hugging Face) and for config.yaml (run directory); "
+            "give what `aixmeg train` or `aixmeg convert to-hf` wrote"
+        )
+
+
+@contextlib.contextmanager
+def open_run(run: Path, *, step: int | None = None) -> Iterator[Native]:
+    """Load a checkpoint of a run, whatever parallel layout wrote it; the newest by default.
+
+    Raises:
+        UserError: no run directory, no complete checkpoint, or a tokenizer of another vocabulary.
+    """
+    from aixmeg.train.checkpoint import load_model_weights
+    from aixmeg.train.folders import latest_checkpoint, read_manifest
+
+    config = read_run_config(run)
+    checkpoint = latest_checkpoint(run, step)
+    _check_model(checkpoint, read_manifest(checkpoint)["model"], config.model)
+    tokenizer = _tokenizer(run / "tokenizer", config.model)
+    with _one_process(config) as (model, topology):
+        load_model_weights(run, [model], topology, step)
+        yield Native(model, config, tokenizer, checkpoint.name)
+
+
+@contextlib.contextmanager
+def open_hf(folder: Path) -> Iterator[Native]:
+    """Load a Llama folder that has our tokenizer.
+
+    Raises:
+        UserError: not a Llama folder, damaged, or without tokenizer.model.
+    """
+    section = read_model_config(folder)
+    config = Config(model=section, tokenizer=TokenizerConfig(vocab_size=section.vocab_size))
+    tokenizer = _tokenizer(folder, section)
+    weights = SafetensorsFolder(folder)
+    with _one_process(config) as (model, _):
+        parameters = by_global_name(model, section)
+        with torch.no_grad():
+            for name, tensor in from_hf(weights, section):
+                parameters[name].copy_(tensor)
+        yield Native(model, config, tokenizer, folder.name)
+
+
+def _check_model(checkpoint: Path, saved: Mapping[str, Any], model: ModelConfig) -> None:
+    """A changed rotary_base would load without a sign and compute something else."""
+    current = dataclasses.asdict(model)
+    how = ("layer_set", "fp8", "fp8_recipe", "init_method_std")  # not what the weights are
+    changed = [
+        f"model.{name} was {saved.get(name)!r}, is now {value!r}"
+        for name, value in current.items()
+        if name not in how and saved.get(name) != value
+    ]
+    if changed:
+        raise UserError(
+            f"the checkpoint {checkpoint} belongs to another model than config.yaml of its run says: "
+            f"{'; '.join(changed)}; restore config.yaml"
+        )
+
+
+def by_global_name(model: CodeModel, section: ModelConfig) -> dict[str, Parameter]:
+    """Parameters of an unsplit model by the names that the table uses, whichever layer set made it."""
+    from aixmeg.model.names import named_parameters, parameter_table
+
+    return {info.name: parameter for info, parameter in named_parameters(model, parameter_table(section))}
+
+
+def read_run_config(run: Path) -> Config:
+    """The resolved configuration of a run.
+
+    Raises:
+        UserError: `run` is not a run directory.
+    """
+    file = run / "config.yaml"
+    if not file.exists():
+        what = "has no config.yaml, so it is not a run directory" if run.is_dir() else "does not exist"
+        raise UserError(f"{run} {what}; give the folder that `aixmeg train` wrote (paths.run)")
+    return load_config(file)
+
+
+def _tokenizer(folder: Path, model: ModelConfig) -> CodeTokenizer:
+    tokenizer = CodeTokenizer.from_folder(folder)
+    if tokenizer.vocab_size > model.vocab_size:
+        raise UserError(
+            f"the tokenizer in {folder} has {tokenizer.vocab_size} pieces, but the model {model.vocab_size}; "
+            "it belongs to another model"
+        )
+    return tokenizer
+
+
+@contextlib.contextmanager
+def _one_process(config: Config) -> Iterator[tuple[CodeModel, Topology]]:
+    """An fp32 model of this process alone, in evaluation mode, its weights not yet set.
+
+    fp32 holds every bf16 weight exactly, so nothing is lost between a checkpoint and a file.
+    """
+    from aixmeg.model.builder import build_model
+    from aixmeg.parallel import launch
+    from aixmeg.parallel.topology import Topology
+
+    alone = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, fp8=None),
+        parallel=ParallelConfig(),
+        train=dataclasses.replace(config.train, precision="fp32"),
+    )
+    here = launch.discover({})  # whatever started this process, it works alone
+    launch.start(here)
+    try:
+        topology = Topology.create(alone.parallel, alone.train.seed)
+        try:
+            # Built without memory first: every weight is about to be read, so initial ones would be drawn for nothing.
+            (model,) = build_model(alone, topology, device="meta")
+            yield model.to_empty(device=here.device).eval(), topology
+        finally:
+            topology.destroy()
+    finally:
+        launch.stop()

@@ -1,0 +1,152 @@
+"""Does the converted folder compute what the run computes? Logits of both on real text, in fp32, and the tokenizer.
+
+Legend: s sequence, h hidden, v vocabulary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aixmeg.config import Config
+from aixmeg.data.indexed import TokenStream
+from aixmeg.errors import UserError
+from aixmeg.files import read_json
+from aixmeg.tokenizer import SPECIAL_PIECES, CodeTokenizer
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit. Both sides add the same fp32 numbers in another order: 3.4e-5 between them, and as
+much from either to fp64, in a random model with logits up to 9."""
+SAMPLE_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model computed for the sample."""
+
+    logits: Tensor
+    """[s, v] fp32."""
+    layers: list[Tensor]
+    """Output of each transformer layer, [s, h] fp32."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The largest difference found, in logits, and on what."""
+
+    largest_difference: float
+    position: int
+    tokens: int
+    text: str
+
+
+def sample_ids(config: Config, tokenizer: CodeTokenizer) -> tuple[list[int], str]:
+    """Ids of real text and where it is from: the run's held-out data if it is there, else a file of Python itself."""
+    length = min(SAMPLE_TOKENS, config.model.seq_length)
+    data = config.paths.at("data")
+    with contextlib.suppress(UserError, OSError, KeyError, TypeError):
+        if read_json(data / "data.json")["tokenizer_sha256"] == tokenizer.sha256:
+            stream = TokenStream(data / "valid")
+            ids = np.asarray(stream.read(0, min(length, stream.total))).tolist()
+            if len(ids) > 1:
+                return ids, "held-out data of the run"
+    # inspect.py is on every machine; os.__file__ and the like may be frozen
+    text = Path(inspect.__file__).read_text(encoding="utf-8")
+    return [tokenizer.bos, *tokenizer.encode(text[: 16 * length])][:length], "source of Python's inspect module"
+
+
+@torch.no_grad()
+def native_outputs(model: Any, ids: Sequence[int]) -> Outputs:
+    """Run a CodeModel of one process."""
+    tokens = torch.tensor([list(ids)], device=next(model.parameters()).device)
+    with _recorded(model.decoder.layers) as layers:
+        logits = model.logits(tokens)  # [1, s, v]
+    return Outputs(logits[0].float().cpu(), [output[:, 0] for output in layers])  # [s, b, h] → [s, h]
+
+
+@torch.no_grad()
+def hf_outputs(folder: Path, ids: Sequence[int]) -> Outputs:
+    """Load `folder` with transformers as any user would, and run it in fp32."""
+    from transformers import LlamaForCausalLM
+
+    with _no_progress_bar():
+        model = LlamaForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True).float().eval()
+    with _recorded(model.model.layers) as layers:
+        logits = model(torch.tensor([list(ids)]), use_cache=False).logits
+    return Outputs(logits[0], [output[0] for output in layers])
+
+
+@contextlib.contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """The command shows its own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _recorded(layers: nn.ModuleList) -> Iterator[list[Tensor]]:
+    outputs: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+        outputs.append((output[0] if isinstance(output, tuple) else output).detach().float().cpu())
+
+    handles = [layer.register_forward_hook(keep) for layer in layers]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def check_logits(native: Outputs, hf: Outputs, *, text: str) -> Verification:
+    """Compare; NaN on either side is a failure.
+
+    Raises:
+        UserError: a logit differs by more than TOLERANCE; names the place and the first layer that went astray.
+    """
+    difference = (native.logits - hf.logits).abs().amax(dim=-1)  # [s]
+    difference = torch.where(difference.isnan(), torch.inf, difference)
+    position = int(difference.argmax())
+    largest = float(difference[position])
+    if largest <= TOLERANCE:
+        return Verification(largest, position, len(difference), text)
+    per_layer = [float((a - b).abs().max()) for a, b in zip(native.layers, hf.layers, strict=True)]
+    listed = ", ".join(f"{number}: {value:.2g}" for number, value in enumerate(per_layer))
+    raise UserError(
+        f"the converted model differs from the run: a logit at position {position} of {len(difference)} ({text}) is "
+        f"off by {largest:.3g}, more than {TOLERANCE:g}; largest difference after each layer: {listed}. Nothing was "
+        "written; this is a fault of the conversion or of the machine's memory, so please report it"
+    )
+
+
+def check_tokenizer(folder: Path, tokenizer: CodeTokenizer, ids: Sequence[int]) -> None:
+    """AutoTokenizer of `folder` must give the ids that the run was trained with.
+
+    Raises:
+        UserError: another id for the text of `ids`, or for a special piece.
+    """
+    from transformers import AutoTokenizer
+
+    theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    text = tokenizer.decode(ids, special="visible")
+    pieces = list(SPECIAL_PIECES.values())
+    expected = [tokenizer.special.__getattribute__(name) for name in SPECIAL_PIECES]
+    if theirs.convert_tokens_to_ids(pieces) != expected:
+        raise UserError(f"{folder.name}: the exported tokenizer gives other ids to the special pieces; report this")
+    if theirs(text, add_special_tokens=False)["input_ids"] != tokenizer.encode(text):
+        raise UserError(f"{folder.name}: the exported tokenizer gives other ids to the sample text; report this")

@@ -1,0 +1,1 @@
+"""Infilling at a cursor: prompts from files, greedy decoding from a run directory or a Hugging Face folder."""
