@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "model": BASE | {"ops", "parallel"},
     "train": BASE | {"ops", "parallel", "model", "data"},
     "convert": BASE | {"parallel", "model", "train", "tokenizer", "data"},
-    "generate": BASE | {"parallel", "model", "train", "tokenizer", "convert", "sfim"},
+    "generate": BASE | {"ops", "parallel", "model", "train", "tokenizer", "convert", "sfim"},
     "report": BASE,
 }
 """`cli`, `doctor`, `quickstart` and `__main__` are the top: they may import everything."""
