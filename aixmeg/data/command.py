@@ -50,7 +50,7 @@ def _print_summary(console: Any, config: Config, summary: Mapping[str, Any], sec
         part = summary[split]
         name = {"train": "training", "valid": "held-out"}[split]
         console.print(
-            f"[bold]{part['files']:,} {name} examples[/] from {part['repositories']:,} repositories: "
+            f"[bold]{_plural(part['files'], f'{name} example')}[/] from {_plural(part['repositories'], 'repository')}: "
             f"{part['tokens']:,} tokens, {part['bytes_per_token']:.2f} bytes per token",
             highlight=False,
         )
@@ -71,6 +71,11 @@ def _print_summary(console: Any, config: Config, summary: Mapping[str, Any], sec
         common = ", ".join(f"{kind} {number:,}" for kind, number in list(train["by_node"].items())[:6])
         console.print(f"most frequent middles: {common}", soft_wrap=True)
     if train["sfim_without_node"]:
-        console.print(f"sfim_without_node: {train['sfim_without_node']:,} files became ntp", soft_wrap=True)
+        console.print(f"sfim_without_node: {_plural(train['sfim_without_node'], 'file')} became ntp", soft_wrap=True)
     where = config.paths.at("data")
     console.print(f"written to {where} in {seconds:.0f} s; look at it with `aixmeg data show`", soft_wrap=True)
+
+
+def _plural(number: int, noun: str) -> str:
+    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -34,6 +34,8 @@ def write_corpus(folder: Path, repositories: Repositories, shards: int = 2) -> N
             }
             lines.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
     for number in range(shards):
         part = lines[number * len(lines) // shards : (number + 1) * len(lines) // shards]
         (folder / f"shard-{number:05d}.jsonl").write_bytes(b"".join(part))
