@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,9 @@ def open_run(run: Path, *, step: int | None = None) -> Iterator[Native]:
     _check_model(checkpoint, read_manifest(checkpoint)["model"], config.model)
     tokenizer = _tokenizer(run / "tokenizer", config.model)
     with _one_process(config) as (model, topology):
-        load_model_weights(run, [model], topology, step)
+        with warnings.catch_warnings():  # megatron-core loads through names that torch is about to rename
+            warnings.simplefilter("ignore", FutureWarning)
+            load_model_weights(run, [model], topology, step)
         yield Native(model, config, tokenizer, checkpoint.name)
 
 
@@ -147,8 +150,10 @@ def _one_process(config: Config) -> Iterator[tuple[CodeModel, Topology]]:
 
     fp32 holds every bf16 weight exactly, so nothing is lost between a checkpoint and a file.
     """
-    from aixmeg.model.builder import build_model
     from aixmeg.parallel import launch
+
+    here = launch.discover({})  # whatever started this process, it works alone
+    from aixmeg.model.builder import build_model  # after aixmeg.parallel, which prepares megatron-core
     from aixmeg.parallel.topology import Topology
 
     alone = dataclasses.replace(
@@ -157,7 +162,6 @@ def _one_process(config: Config) -> Iterator[tuple[CodeModel, Topology]]:
         parallel=ParallelConfig(),
         train=dataclasses.replace(config.train, precision="fp32"),
     )
-    here = launch.discover({})  # whatever started this process, it works alone
     launch.start(here)
     try:
         topology = Topology.create(alone.parallel, alone.train.seed)

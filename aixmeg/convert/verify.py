@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from aixmeg.config import Config
-from aixmeg.data.indexed import TokenStream
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
 from aixmeg.tokenizer import SPECIAL_PIECES, CodeTokenizer
@@ -50,6 +49,8 @@ class Verification:
 
 def sample_ids(config: Config, tokenizer: CodeTokenizer) -> tuple[list[int], str]:
     """Ids of real text and where it is from: the run's held-out data if it is there, else a file of Python itself."""
+    from aixmeg.data.indexed import TokenStream  # loads megatron-core, which aixmeg.parallel has to prepare first
+
     length = min(SAMPLE_TOKENS, config.model.seq_length)
     data = config.paths.at("data")
     with contextlib.suppress(UserError, OSError, KeyError, TypeError):

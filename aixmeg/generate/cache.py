@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from aixmeg.model.attention import RotaryAttention
 from aixmeg.ops.rotary import rotary, rotary_tables
+
+if TYPE_CHECKING:
+    from aixmeg.model.attention import RotaryAttention
 
 
 class CachedAttention(nn.Module):
@@ -71,4 +73,6 @@ def cached(model: Any, capacity: int) -> Iterator[None]:
 
 def can_cache(model: Any) -> bool:
     """Whether every layer's attention is ours; Transformer Engine's keeps no cache that we could fill."""
+    from aixmeg.model.attention import RotaryAttention
+
     return all(isinstance(layer.self_attention.core_attention, RotaryAttention) for layer in model.decoder.layers)

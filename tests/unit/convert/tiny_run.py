@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import zlib
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from aixmeg.config import Config, ModelConfig, ParallelConfig, PathsConfig, TokenizerConfig, TrainConfig, dump_config
+from aixmeg.model.names import ParameterInfo, named_parameters, parameter_table
+
+if TYPE_CHECKING:
+    from aixmeg.model.builder import CodeModel
 
 GROUPED = ModelConfig(
     num_layers=3, hidden_size=64, ffn_hidden_size=96, num_attention_heads=8, num_query_groups=2, seq_length=256,
@@ -51,7 +56,8 @@ def make_run(
     topology = Topology.create(config.parallel, config.train.seed)
     try:
         training = build_training(config, topology, torch.device("cpu"))
-        _scatter_norms(training.models[0])
+        for chunk in training.models:
+            _scatter_norms(chunk, parameter_table(model))
         if topology.rank == 0:
             run.mkdir(parents=True, exist_ok=True)
             shutil.copytree(tokenizer, run / "tokenizer", dirs_exist_ok=True)
@@ -64,9 +70,15 @@ def make_run(
     return run
 
 
+def make_run_in_layout(run: Path, model: ModelConfig, tokenizer: Path, parallel: ParallelConfig) -> None:
+    """`make_run` for `launch.run_function`, which passes no keywords."""
+    make_run(run, model, tokenizer, parallel=parallel)
+
+
 @torch.no_grad()
-def _scatter_norms(model: torch.nn.Module) -> None:
+def _scatter_norms(chunk: CodeModel, table: dict[str, ParameterInfo]) -> None:
     """Norm weights start at 1, where a swapped pair would not show."""
-    for number, (name, parameter) in enumerate(model.named_parameters()):
-        if "layernorm" in name:
-            parameter.copy_(1 + 0.5 * torch.sin(torch.arange(parameter.numel()) * (number + 1.0)))
+    for info, parameter in named_parameters(chunk, table, first_layer=chunk.first_layer):
+        if "layernorm" in info.name:
+            frequency = 1 + zlib.crc32(info.name.encode()) % 97
+            parameter.copy_(1 + 0.5 * torch.sin(torch.arange(parameter.numel()) * frequency))
