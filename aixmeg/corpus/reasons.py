@@ -1,0 +1,46 @@
+"""Why a file is not in the corpus. Every file that is found is either kept or counted under one of these."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REASONS: Final = {
+    "bad_name": "the file name is not valid UTF-8",
+    "symlink": "a symbolic link; links are never followed",
+    "not_a_file": "a pipe, socket or device; never opened",
+    "unknown_language": "the file name is of no language in the table",
+    "no_grammar": "the language has no syntax grammar",
+    "language_not_selected": "the language is not among corpus.languages",
+    "too_small": "shorter than corpus.min_file_bytes",
+    "too_large": "longer than corpus.max_file_bytes; never read",
+    "unreadable": "the system refused to read it",
+    "changed": "it changed while the corpus was built",
+    "nul_bytes": "it holds NUL bytes, so it is binary or UTF-16",
+    "invalid_utf8": "it is not valid UTF-8",
+    "exact_duplicate": "the same bytes as a file kept before it",
+    "over_repository_budget": "its repository has reached corpus.max_repository_bytes",
+    "syntax_errors": "the share of bytes inside syntax errors exceeds corpus.max_error_share",
+    "parse_limit": "the parser took more than its bound of steps",
+    "parser_crash": "the parser crashed on it",
+    "parser_timeout": "the parser did not return",
+}
+"""Reason → one sentence, in the order in which they are tested."""
+
+SKIPPED_FOLDERS: Final = {
+    "hidden": "its name begins with a dot, as .git does",
+    "generated": "caches and installed dependencies: __pycache__, node_modules …",
+    "virtual_environment": "it holds pyvenv.cfg",
+    "unreadable": "the system refused to list it",
+    "bad_name": "its name is not valid UTF-8",
+    "own_output": "the corpus is written there",
+    "own_repository": "it is a repository by itself",
+}
+"""Why a folder was not entered → one sentence."""
+
+
+class Dropped(Exception):
+    """Raised by a step that drops the file at hand."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
