@@ -102,9 +102,13 @@ def test_long_texts_are_cut_where_it_changes_nothing(tokenizer: CodeTokenizer, t
 
 def test_a_long_text_is_whole_where_pieces_reach_over_blanks(tmp_path: Path):
     model = train_plain(tmp_path / "m.model", split_by_whitespace=False)
-    text = "the value of the argument to the action\n" * 1000
     reference = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    assert CodeTokenizer(model).encode(text) == reference.encode(text)
+    pieces = [reference.id_to_piece(token) for token in range(reference.vocab_size())]
+    phrase = max((piece for piece in pieces if "\u2581" in piece[1:-1].strip("\u2581")), key=len).replace("\u2581", " ")
+    tokenizer = CodeTokenizer(model)
+    for shift in range(len(phrase)):  # the first cut would fall on every place of the phrase
+        text = "x" * shift + phrase * (2 * LONG_TEXT // len(phrase))
+        assert tokenizer.encode(text) == reference.encode(text)
 
 
 def test_special_ids_are_the_named_pieces(tokenizer: CodeTokenizer):

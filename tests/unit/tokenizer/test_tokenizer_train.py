@@ -47,6 +47,12 @@ def test_blanks_tabs_and_line_ends_are_learnt_and_digits_are_single(tmp_path: Pa
     assert [piece for piece in pieces if piece.isdigit()] == ["1", "2", "3", "4"]
 
 
+def test_rare_tabs_and_line_ends_are_text_not_bytes(tmp_path: Path):
+    train_sentencepiece(["abcd efgh " * 50_000 + "\t\r\n"], tmp_path / "m", vocab_size=285)
+    tokenizer = CodeTokenizer(tmp_path / "m")
+    assert all(tokenizer.is_text(token) for token in tokenizer.encode("\t\r\n"))
+
+
 def test_text_without_a_blank_still_gives_an_exact_tokenizer(tmp_path: Path):
     train_sentencepiece(["abcabc\nabc" * 100], tmp_path / "m", vocab_size=275)
     tokenizer = CodeTokenizer(tmp_path / "m")
