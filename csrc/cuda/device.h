@@ -31,7 +31,13 @@ __device__ __forceinline__ Pack<T, kWidth> load_pack(const T* address) {
 
 template <int kWidth, class T>
 __device__ __forceinline__ void store_pack(T* address, const Pack<T, kWidth>& pack) {
-  *reinterpret_cast<Pack<T, kWidth>*>(address) = pack;
+  if constexpr (sizeof(pack) == sizeof(uint4)) {
+    uint4 raw;
+    memcpy(&raw, &pack, sizeof raw);
+    __stwb(reinterpret_cast<uint4*>(address), raw);  // a plain assignment is split into four stores by nvcc 13.0
+  } else {
+    *reinterpret_cast<Pack<T, kWidth>*>(address) = pack;
+  }
 }
 
 __device__ __forceinline__ float* shared_floats() {

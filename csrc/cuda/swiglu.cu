@@ -1,5 +1,6 @@
 // SwiGLU:  y = silu(gate) * up, over rows of x[rows, 2 * width] = gate | up.
-// One pack per thread; the grid strides over columns in x and over rows in y, so no thread divides.
+// One pack per thread; the grid strides over columns in x and over rows in y, so no thread divides. Few
+// threads loop at all: unrolling would only cost registers.
 #include "device.h"
 
 namespace aixmeg::cuda {
@@ -11,6 +12,7 @@ __global__ void __launch_bounds__(kElementThreads, kElementBlocks)
   const int64_t first = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x * kWidth;
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
+#pragma unroll 1
     for (int64_t i = first; i < width; i += step) {
       const auto gate = load_pack<kWidth>(x + row * 2 * width + i);
       const auto up = load_pack<kWidth>(x + row * 2 * width + width + i);
@@ -29,6 +31,7 @@ __global__ void __launch_bounds__(kElementThreads, kElementBlocks)
   const int64_t first = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWidth;
   const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x * kWidth;
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
+#pragma unroll 1
     for (int64_t i = first; i < width; i += step) {
       const auto grad = load_pack<kWidth>(dy + row * width + i);
       const auto gate = load_pack<kWidth>(x + row * 2 * width + i);

@@ -1,0 +1,97 @@
+// Runs every kernel on buffers of exactly the right size, over sizes around the pack and warp widths: built with
+// AddressSanitizer and UndefinedBehaviorSanitizer, which end the program at a stray or misaligned access.
+// With an argument, runs one planted mistake instead.
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "../../csrc/cuda/kernels.h"
+
+extern "C" int planted_copy(const float* values, float* copy, int count, int forget_bound);
+extern "C" int planted_shared(float* out, int one_too_many);
+
+namespace {
+
+int failures = 0;
+
+void expect_success(const char* what, int error) {
+  if (error == 0) return;
+  std::fprintf(stderr, "%s returned %d\n", what, error);
+  ++failures;
+}
+
+// Elements of a type, starting `offset` elements after an aligned address and ending where the allocation ends.
+class Buffer {
+ public:
+  Buffer(int type, int64_t count, int64_t offset)
+      : bytes_((type == kAixmegFloat ? 4 : 2)), memory_(new unsigned char[(count + offset) * bytes_]), offset_(offset) {
+    std::memset(memory_.get(), 0, (count + offset) * bytes_);
+  }
+  void* data() const { return memory_.get() + offset_ * bytes_; }
+  float* floats() const { return static_cast<float*>(data()); }
+
+ private:
+  int64_t bytes_;
+  std::unique_ptr<unsigned char[]> memory_;
+  int64_t offset_;
+};
+
+void run_rows(int type, int64_t rows, int64_t columns, int64_t offset) {
+  const Buffer x(type, rows * columns, offset), y(type, rows * columns, offset), grad(type, rows * columns, offset),
+      weight(type, columns, offset), dweight(type, columns, offset);
+  const Buffer per_row(kAixmegFloat, rows, 0), another(kAixmegFloat, rows, 0), third(kAixmegFloat, rows, 0);
+  const int64_t count = rows < 3 ? rows : 3;
+  const Buffer partials(kAixmegFloat, count * columns, 0);
+  expect_success("rms_norm_forward", aixmeg_cuda_rms_norm_forward(type, x.data(), weight.data(), y.data(),
+                                                                  per_row.floats(), rows, columns, 1e-5f, nullptr));
+  expect_success("rms_norm_backward",
+                 aixmeg_cuda_rms_norm_backward(type, grad.data(), x.data(), weight.data(), per_row.floats(), y.data(),
+                                               dweight.data(), partials.floats(), count, rows, columns, nullptr));
+  const std::vector<int64_t> target(rows, columns - 1);
+  expect_success("cross_entropy_statistics",
+                 aixmeg_cuda_cross_entropy_statistics(type, x.data(), target.data(), per_row.floats(), another.floats(),
+                                                      third.floats(), rows, columns, 0, columns, nullptr));
+  expect_success("cross_entropy_backward",
+                 aixmeg_cuda_cross_entropy_backward(type, x.data(), target.data(), per_row.floats(), another.floats(),
+                                                    third.floats(), y.data(), rows, columns, 0, nullptr));
+}
+
+void run_swiglu(int type, int64_t rows, int64_t width, int64_t offset) {
+  const Buffer x(type, rows * 2 * width, offset), dx(type, rows * 2 * width, offset), y(type, rows * width, offset);
+  expect_success("swiglu_forward", aixmeg_cuda_swiglu_forward(type, x.data(), y.data(), rows, width, nullptr));
+  expect_success("swiglu_backward",
+                 aixmeg_cuda_swiglu_backward(type, y.data(), x.data(), dx.data(), rows, width, nullptr));
+}
+
+void run_rotary(int type, int64_t heads, int64_t half, int64_t offset) {
+  const int64_t sequence = 3, batch = 2, size = 2 * half, count = sequence * batch * heads * size;
+  const Buffer x(type, count, offset), y(type, count, offset), cosine(kAixmegFloat, sequence * half, 0),
+      sine(kAixmegFloat, sequence * half, 0);
+  const int64_t strides[3] = {batch * heads * size, heads * size, size};
+  expect_success("rotary", aixmeg_cuda_rotary(type, x.data(), cosine.floats(), sine.floats(), y.data(), sequence, batch,
+                                              heads, size, strides, 1, nullptr));
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count > 1) {
+    const std::vector<float> values(40);
+    std::vector<float> out(40);
+    const bool overrun = std::strcmp(arguments[1], "global") == 0;
+    return overrun ? planted_copy(values.data(), out.data(), 40, 1) : planted_shared(out.data(), 1);
+  }
+  for (int type : {kAixmegFloat, kAixmegBfloat16}) {
+    for (int64_t offset : {0, 1}) {
+      for (int64_t columns : {1, 4, 7, 8, 72, 257}) {
+        run_rows(type, 4, columns, offset);
+        run_swiglu(type, 3, columns, offset);
+        run_rotary(type, 5, columns, offset);
+      }
+      run_rows(type, 2, 4104, offset);
+      run_swiglu(type, 2, 2056, offset);
+    }
+  }
+  return failures;
+}

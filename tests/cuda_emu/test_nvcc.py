@@ -1,0 +1,59 @@
+"""nvcc accepts every .cu file for the GPUs we support: no warning, no register spill, 16-byte accesses."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from cuda_emulated import CSRC, KERNELS
+
+NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
+ARCHITECTURES = (80, 90, 100)
+
+pytestmark = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
+
+
+@pytest.fixture(scope="module")
+def compilations(tmp_path_factory):
+    """name -> (finished process, folder with its PTX), two at a time."""
+    folder = tmp_path_factory.mktemp("nvcc")
+    flags = ["-O3", "-std=c++17", "-Werror=all-warnings", "-Xptxas=-v", "-Xcompiler=-fPIC", "--keep"]
+    flags += [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in ARCHITECTURES]
+    results = {}
+    for first in range(0, len(KERNELS), 2):
+        running = {}
+        for name in KERNELS[first : first + 2]:
+            kept = folder / name
+            kept.mkdir()
+            command = [NVCC, *flags, f"--keep-dir={kept}", "-c", str(CSRC / "cuda" / f"{name}.cu")]
+            running[name] = subprocess.Popen(
+                [*command, "-o", str(kept / "out.o")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+        for name, process in running.items():
+            output, _ = process.communicate(timeout=300)
+            results[name] = (process.returncode, output, folder / name)
+    return results
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_compiles_without_warning_or_spill(compilations, name):
+    code, output, _ = compilations[name]
+    assert code == 0, output
+    spills = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", output)
+    assert len(spills) >= 2 * len(ARCHITECTURES), output
+    assert set(spills) == {("0", "0", "0")}, output
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_moves_sixteen_bytes_at_a_time(compilations, name):
+    """In every kernel compiled for packs, one 128-bit access per pack is what the speed rests on."""
+    _, _, folder = compilations[name]
+    ptx = next(folder.glob("*compute_90*.ptx")).read_text()
+    kernels = re.findall(r"\.entry (\S*kernelI(?:fLi4E|\S*bfloat16ELi8E)\S*)\((.*?)\n}", ptx, re.DOTALL)
+    assert len(kernels) >= 2
+    for kernel, body in kernels:
+        assert re.search(r"ld\.global(\.nc)?\.v4\.[ubf]32", body), kernel
+        if "statistics" in kernel:  # writes three numbers per row, and reads one logit
+            continue
+        assert re.search(r"st\.global(\.wb)?\.v4", body), kernel
+        assert not re.search(r"(ld|st)\.global(\.nc)?\.[ub]16", body), kernel
