@@ -131,6 +131,7 @@ def _verify(native: Native, folder: Path, dtype: torch.dtype, progress: Progress
         for parameter in native.model.parameters():
             parameter.copy_(parameter.to(dtype))
     expected = check.native_outputs(native.model, ids)
+    native.model.to("meta")  # frees its memory, of which transformers is about to need as much
     progress("comparing with the run", 0.5)
     return check.check_logits(expected, check.hf_outputs(folder, ids), text=text)
 

@@ -168,6 +168,24 @@ def test_an_earlier_conversion_is_replaced_and_nothing_else(runs: Runs, tmp_path
         convert(run, run)
 
 
+def test_what_a_kill_left_is_removed(runs: Runs, tmp_path: Path) -> None:
+    (tmp_path / ".hf.tmp").mkdir()
+    (tmp_path / ".hf.tmp" / "model-00001-of-00002.safetensors").write_text("half", encoding="utf-8")
+    convert(runs("grouped"), tmp_path / "hf")
+    assert [file.name for file in tmp_path.iterdir()] == ["hf"]
+    assert not list((tmp_path / "hf").glob("model-*"))
+
+
+def test_an_interruption_leaves_nothing(runs: Runs, tmp_path: Path) -> None:
+    def interrupt(what: str, share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(runs("grouped"), tmp_path / "hf", progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_symbolic_link_keeps_pointing(runs: Runs, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
