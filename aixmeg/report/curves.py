@@ -1,0 +1,138 @@
+"""Training: losses against the unigram baseline, learning rate, gradient norm, speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from aixmeg.report import numbers
+from aixmeg.report.blocks import details, figure, note, section, table
+from aixmeg.report.load import Metrics, Run
+from aixmeg.report.load import figure as figure_at
+from aixmeg.report.markup import Child, Html, tag
+from aixmeg.report.scale import Axis, Values, linear_axis, log_axis, step_axis
+from aixmeg.report.series import Series, moving_mean
+from aixmeg.report.svg import Reference, line_chart
+
+_SMOOTH_FROM = 60
+"""Points from which the train loss is drawn as a moving mean over the raw curve."""
+_LISTED = 40
+
+
+def training(run: Run) -> Html:
+    """The section with every curve."""
+    metrics = run.metrics.content
+    if not isinstance(metrics, Metrics):
+        return section("training", "Training", note(run.metrics.missing))
+    train, valid = metrics.train, metrics.valid
+    remarks = [note(text, warning=True) for text in _warnings(metrics)]
+    if not len(train["step"]) and not len(valid["step"]):
+        return section("training", "Training", *remarks, note("No step has been logged yet."))
+    x_axis = step_axis(np.concatenate([train["step"], valid["step"]]))
+    charts = _chart_of(train, "lr", "Learning rate", x_axis, log=False, caption="Linear warmup, then cosine decay.")
+    charts += _chart_of(
+        train, "grad_norm", "Gradient norm", x_axis, log=True, caption="Global norm before clipping, on a log scale."
+    )
+    charts += _chart_of(
+        train, "tokens_per_second", "Speed (tokens per second)", x_axis, log=False, zero=True,
+        caption="All ranks together; the first steps include warm-up.",
+    )  # fmt: skip
+    small = tag("div", *charts, class_="cards three")
+    return section("training", "Training", *remarks, _losses(run, metrics, x_axis), small, _valid_table(valid))
+
+
+def _warnings(metrics: Metrics) -> list[str]:
+    found = []
+    for name, words in (("loss", "The train loss"), ("grad_norm", "The gradient norm")):
+        bad = metrics.train["step"][~np.isfinite(metrics.train[name])]
+        if len(bad):
+            steps = ", ".join(numbers.count(s) for s in bad[:5].tolist()) + (" and later" if len(bad) > 5 else "")
+            found.append(f"{words} is not a finite number at {numbers.plural(len(bad), 'step')} ({steps}); "
+                         "the curves have gaps there.")  # fmt: skip
+    if metrics.unreadable:
+        found.append(f"{numbers.plural(metrics.unreadable, 'line')} of metrics.jsonl cannot be read and left out.")
+    if metrics.cut:
+        found.append("The last line of metrics.jsonl is incomplete: the run was killed, or is still writing.")
+    return found
+
+
+def _losses(run: Run, metrics: Metrics, x_axis: Axis) -> Html:
+    train, valid = metrics.train, metrics.valid
+    series = _train_series(train["step"], train["loss"])
+    for column, name, style in (("ntp_loss", "held-out NTP", "ntp"), ("middle_loss", "held-out middles", "middle")):
+        shown = np.isfinite(valid[column])
+        if shown.any():
+            series.append(Series(name, style, valid["step"][shown], valid[column][shown], marks=True))
+    references = []
+    for key, name, style in (("ntp", "unigram, NTP", "ntp"), ("middle", "unigram, middles", "middle")):
+        value = figure_at(run.facts.tree, "unigram", key)
+        if value is not None:
+            references.append(Reference(name, style, value))
+    values = np.concatenate([*(s.y for s in series), [r.value for r in references]])
+    caption = "Cross-entropy in nats per token; lower is better. "
+    if references:
+        caption += ("Dashed: what a model scores that knows only how often each token occurs (unigram), on the same "
+                    "held-out tokens. ")  # fmt: skip
+    caption += "NTP: the text of next-token examples. Middles: what infilling examples ask for, with the closing </s>."
+    chart = line_chart(
+        series, x_axis=x_axis, y_axis=linear_axis(values), references=references, unit=numbers.decimal,
+        label=_spoken("Loss", series), height=340,
+    )  # fmt: skip
+    return figure("Loss", chart, caption=caption)
+
+
+def _train_series(step: Values, loss: Values) -> list[Series]:
+    if len(step) < _SMOOTH_FROM:
+        return [Series("train", "train", step, loss)] if len(step) else []
+    window = max(10, len(step) // 50)
+    mean = Series(f"train, mean of {numbers.plural(window, 'record')}", "train", step, moving_mean(loss, window))
+    return [Series("train, each record", "train", step, loss, faint=True), mean]
+
+
+def _chart_of(
+    train: Mapping[str, Values], column: str, title: str, x_axis: Axis, *, log: bool, zero: bool = False, caption: str
+) -> list[Html]:
+    values = train[column]
+    if not np.isfinite(values).any():
+        return []
+    series = [Series(title, column.replace("_", "-"), train["step"], values)]
+    y_axis = log_axis(values) if log else linear_axis(values, zero=zero or column == "lr")
+    written = numbers.short if column == "tokens_per_second" else numbers.scientific
+    chart = line_chart(series, x_axis=x_axis, y_axis=y_axis, unit=written, tick=written, label=_spoken(title, series))
+    return [figure(title, chart, caption=caption)]
+
+
+def _spoken(title: str, series: list[Series]) -> str:
+    """What a screen reader says instead of the curve."""
+    parts = []
+    for s in series:
+        finite = np.flatnonzero(np.isfinite(s.y))
+        if s.faint or not len(finite):
+            continue
+        ends = [
+            f"{numbers.scientific(float(s.y[i]))} at step {numbers.count(float(s.x[i]))}"
+            for i in (finite[0], finite[-1])
+        ]
+        parts.append(f"{s.name} from " + " to ".join(ends))
+    return f"{title} over steps: " + "; ".join(parts)
+
+
+def _valid_table(valid: Mapping[str, Values]) -> Html:
+    total = len(valid["step"])
+    if not total:
+        return Html("")
+    # Evenly spread, with the first and the last.
+    chosen = np.unique(np.linspace(0, total - 1, min(total, _LISTED)).round().astype(np.int64))
+    columns = (valid[name][chosen].tolist() for name in ("step", "ntp_loss", "middle_loss"))
+    rows: list[list[Child]] = [
+        [numbers.count(step), numbers.decimal(_known(text)), numbers.decimal(_known(middle))]
+        for step, text, middle in zip(*columns, strict=True)
+    ]
+    count = numbers.plural(total, "validation") + (f", {len(rows)} of them shown" if total > len(rows) else "")
+    caption = "Held-out loss in nats per token"
+    return details(f"Held-out losses as a table ({count})", table(["Step", "NTP", "Middles"], rows, caption=caption))
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -1,0 +1,80 @@
+"""The page as one string: sections in order, style and script inside, nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import datetime
+from importlib import resources
+
+import aixmeg
+from aixmeg.report.corpus import corpus
+from aixmeg.report.curves import training
+from aixmeg.report.dataset import dataset, tokenizer
+from aixmeg.report.infills import infills
+from aixmeg.report.load import Run, Tree
+from aixmeg.report.markup import Html, join, tag
+from aixmeg.report.overview import sentence, summary
+from aixmeg.report.settings import settings
+
+_CONTENTS = {
+    "training": "Training",
+    "infills": "Infills",
+    "corpus": "Corpus",
+    "tokenizer": "Tokenizer",
+    "dataset": "Dataset",
+    "settings": "Configuration",
+}
+
+
+def render(run: Run, *, written: datetime, completion: Tree | None = None) -> str:
+    """The whole document; the same arguments give the same text.
+
+    Args:
+        run: what was read.
+        written: time shown in the footer.
+        completion: an infill to show first, as an entry of infills.json.
+    """
+    body = tag(
+        "body",
+        tag("a", "Skip to the content", href="#content", class_="skip"),
+        _head(run),
+        tag(
+            "main", summary(run), training(run), infills(run, completion), corpus(run), tokenizer(run), dataset(run),
+            settings(run), id="content",
+        ),
+        tag("footer", f"Written {written:%Y-%m-%d %H:%M} by aixmeg {aixmeg.__version__}. This file needs no network."),
+        tag("script", _asset("script.js")),
+    )  # fmt: skip
+    return "<!DOCTYPE html>\n" + tag("html", _metadata(run), body, lang="en") + "\n"
+
+
+def _metadata(run: Run) -> Html:
+    # Belt and braces: even if some text escaped its escaping, a browser runs and loads only what is listed here.
+    policy = f"default-src 'none'; style-src {_hash('style.css')}; script-src {_hash('script.js')}; base-uri 'none'"
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{run.name}: aixmeg run report"),
+        tag("style", _asset("style.css")),
+    )
+
+
+def _head(run: Run) -> Html:
+    links = [tag("li", tag("a", title, href=f"#{name}")) for name, title in _CONTENTS.items()]
+    return tag(
+        "header", tag("p", "aixmeg run report", class_="eyebrow"), tag("h1", run.name),
+        tag("p", sentence(run), class_="outcome"), tag("nav", tag("ul", *links), aria_label="Sections"), class_="top",
+    )  # fmt: skip
+
+
+def _asset(name: str) -> Html:
+    return join(Html(resources.files("aixmeg.report").joinpath(name).read_text(encoding="utf-8")))
+
+
+def _hash(name: str) -> str:
+    digest = hashlib.sha256(_asset(name).encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
