@@ -9,19 +9,20 @@ import subprocess
 
 from aixmeg.errors import UserError
 
-_FIRST = re.compile(r"(?P<prefix>[^\[\],]+)(?:\[(?P<number>\d+)[^\]]*\](?P<suffix>[^\[\],]*))?")
+_FIRST = re.compile(r"(?:[^\[\],]|\[\d[\d,-]*\])+")
+"""Everything before the first comma that stands outside brackets."""
 
 
 def first_name(nodes: str) -> str:
     """`gpu[003-007,9],login1` → `gpu003`.
 
     Raises:
-        UserError: `nodes` does not start like a host list.
+        UserError: `nodes` is no host list.
     """
     match = _FIRST.match(nodes)
-    if match is None:
+    if match is None or nodes[match.end() : match.end() + 1] not in ("", ","):
         raise UserError(f"SLURM's node list {nodes!r} cannot be read; set MASTER_ADDR to the first node's address")
-    return match["prefix"] + (match["number"] or "") + (match["suffix"] or "")
+    return re.sub(r"\[(\d+)[^\]]*\]", r"\1", match[0])
 
 
 def first_host(nodes: str) -> str:

@@ -10,7 +10,9 @@ _WARNINGS = (
     # What megatron-core's defaults would have used; our layer sets name their modules, `aixmeg doctor` prints them.
     r"(Transformer Engine and )?Apex (is|are) not installed\. Falling back to",
     # megatron-core's own use of names that torch renamed.
-    r"torch\.distributed\._(all_gather|reduce_scatter)_base is a private function",
+    r"`?torch\.distributed\.(_all_gather_base|_reduce_scatter_base|all_gather_into_tensor|reduce_scatter_tensor)`? is ",
+    # The distributed optimizer looks whether its shards, which are views, have a gradient.
+    r"The \.grad attribute of a Tensor that is not a leaf Tensor is being accessed",
 )
 _LOGGED = {
     # The CPU generator is the one that the tracker forks where there is no CUDA.
