@@ -62,6 +62,9 @@ def open_model(folder: Path) -> Iterator[Native]:
 def open_run(run: Path, *, step: int | None = None) -> Iterator[Native]:
     """Load a checkpoint of a run, whatever parallel layout wrote it; the newest by default.
 
+    megatron-core's format holds a pickled table of contents, which can run code: open only runs that you trust. A
+    Hugging Face folder (`open_hf`) holds none.
+
     Raises:
         UserError: no run directory, no complete checkpoint, or a tokenizer of another vocabulary.
     """
