@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +21,27 @@ _SMOOTH_FROM = 60
 _LISTED = 40
 
 
+@dataclass(frozen=True)
+class _Small:
+    """A chart of one column."""
+
+    column: str
+    title: str
+    caption: str
+    unit: Callable[[float], str] = numbers.scientific
+    log: bool = False
+    noisy: bool = True
+
+
+_SMALL = (
+    _Small("lr", "Learning rate", "Linear warmup, then cosine decay.", noisy=False),
+    _Small("grad_norm", "Gradient norm", "Global norm before clipping, on a log scale.", log=True),
+    _Small(
+        "tokens_per_second", "Tokens per second", "All ranks together; the first steps warm up.", unit=numbers.short
+    ),
+)
+
+
 def training(run: Run) -> Html:
     """The section with every curve."""
     metrics = run.metrics.content
@@ -30,14 +52,7 @@ def training(run: Run) -> Html:
     if not len(train["step"]) and not len(valid["step"]):
         return section("training", "Training", *remarks, note("No step has been logged yet."))
     x_axis = step_axis(np.concatenate([train["step"], valid["step"]]))
-    charts = _chart_of(train, "lr", "Learning rate", x_axis, log=False, caption="Linear warmup, then cosine decay.")
-    charts += _chart_of(
-        train, "grad_norm", "Gradient norm", x_axis, log=True, caption="Global norm before clipping, on a log scale."
-    )
-    charts += _chart_of(
-        train, "tokens_per_second", "Speed (tokens per second)", x_axis, log=False, zero=True,
-        caption="All ranks together; the first steps include warm-up.",
-    )  # fmt: skip
+    charts = [_small_chart(chart, train, x_axis) for chart in _SMALL if np.isfinite(train[chart.column]).any()]
     small = tag("div", *charts, class_="cards three")
     return section("training", "Training", *remarks, _losses(run, metrics, x_axis), small, _valid_table(valid))
 
@@ -59,7 +74,7 @@ def _warnings(metrics: Metrics) -> list[str]:
 
 def _losses(run: Run, metrics: Metrics, x_axis: Axis) -> Html:
     train, valid = metrics.train, metrics.valid
-    series = _train_series(train["step"], train["loss"])
+    series = _smoothed("train: ", "train", train["step"], train["loss"])
     for column, name, style in (("ntp_loss", "held-out NTP", "ntp"), ("middle_loss", "held-out middles", "middle")):
         shown = np.isfinite(valid[column])
         if shown.any():
@@ -82,25 +97,25 @@ def _losses(run: Run, metrics: Metrics, x_axis: Axis) -> Html:
     return figure("Loss", chart, caption=caption)
 
 
-def _train_series(step: Values, loss: Values) -> list[Series]:
+def _smoothed(prefix: str, style: str, step: Values, values: Values) -> list[Series]:
+    """The curve itself while it is short, later a moving mean in front of it."""
     if len(step) < _SMOOTH_FROM:
-        return [Series("train", "train", step, loss)] if len(step) else []
+        return [Series(f"{prefix}each record", style, step, values)] if len(step) else []
     window = max(10, len(step) // 50)
-    mean = Series(f"train, mean of {numbers.plural(window, 'record')}", "train", step, moving_mean(loss, window))
-    return [Series("train, each record", "train", step, loss, faint=True), mean]
+    mean = Series(f"{prefix}mean of {numbers.count(window)}", style, step, moving_mean(values, window))
+    return [Series(f"{prefix}each record", style, step, values, faint=True), mean]
 
 
-def _chart_of(
-    train: Mapping[str, Values], column: str, title: str, x_axis: Axis, *, log: bool, zero: bool = False, caption: str
-) -> list[Html]:
-    values = train[column]
-    if not np.isfinite(values).any():
-        return []
-    series = [Series(title, column.replace("_", "-"), train["step"], values)]
-    y_axis = log_axis(values) if log else linear_axis(values, zero=zero or column == "lr")
-    written = numbers.short if column == "tokens_per_second" else numbers.scientific
-    chart = line_chart(series, x_axis=x_axis, y_axis=y_axis, unit=written, tick=written, label=_spoken(title, series))
-    return [figure(title, chart, caption=caption)]
+def _small_chart(chart: _Small, train: Mapping[str, Values], x_axis: Axis) -> Html:
+    values = train[chart.column]
+    series = [Series(chart.title, "other", train["step"], values)]
+    if chart.noisy:
+        series = _smoothed("", "other", train["step"], values)
+    drawn = line_chart(
+        series, x_axis=x_axis, y_axis=log_axis(values) if chart.log else linear_axis(values, zero=True),
+        unit=chart.unit, tick=chart.unit, label=_spoken(chart.title, series),
+    )  # fmt: skip
+    return figure(chart.title, drawn, caption=chart.caption)
 
 
 def _spoken(title: str, series: list[Series]) -> str:

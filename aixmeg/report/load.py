@@ -133,7 +133,7 @@ def _options(path: Path, config: Config) -> Tree:
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Read a metrics file of any length, also one that is being written; about 250,000 lines a second."""
+    """Read a metrics file of any length, also one that is being written."""
     train = {name: array("d") for name in _TRAIN}
     valid = {name: array("d") for name in _VALID}
     trained_before = array("d")  # for each validation, how many train records precede it in the file
@@ -180,11 +180,11 @@ def _newest(columns: Mapping[str, Values]) -> Mapping[str, Values]:
 
 
 def number(value: object) -> float:
-    """A JSON number as float; NaN for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
+    """A JSON number as float; NaN for anything else, and for integers that no float can hold."""
+    if type(value) is float:
+        return value
     try:
-        return float(value)
+        return float(value) if type(value) is int else math.nan  # a bool is no number here
     except OverflowError:
         return math.nan
 

@@ -48,9 +48,12 @@ def thin(x: Values, y: Values, limit: int = 800) -> tuple[Values, Values]:
 def moving_mean(y: Values, window: int) -> Values:
     """Mean of the usable values among about `window` around each, so that the curve does not lag; NaN without any.
 
-    NaN is not usable, nor is a loss that exploded: one 1e30 would swallow every digit of the running sum after it.
+    NaN is not usable, nor is a value a thousand times the median: a loss of 1e30 would swallow every digit of the
+    running sum after it.
     """
-    usable = np.abs(np.nan_to_num(y, nan=np.inf)) < 1e6
+    size = np.where(np.isfinite(y), np.abs(y), np.inf)
+    finite = size[np.isfinite(size)]
+    usable = size <= 1000 * (np.median(finite) or np.max(finite)) if len(finite) else np.zeros(len(y), bool)
     sums = np.concatenate([[0.0], np.cumsum(np.where(usable, y, 0.0))])
     counts = np.concatenate([[0], np.cumsum(usable)])
     start = np.maximum(np.arange(len(y)) - window // 2, 0)

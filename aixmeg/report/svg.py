@@ -23,7 +23,7 @@ _GRAIN = 10_000
 """Units of the inner <svg> from edge to edge."""
 _LABEL_GAP = 15
 """Pixels between the baselines of two labels of reference lines."""
-_MARKS = 200
+_MARKS = 50
 """Above so many points, dots would hide the line."""
 
 
