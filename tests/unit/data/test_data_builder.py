@@ -65,6 +65,16 @@ def test_same_bytes_for_one_and_four_workers_and_any_sharding(make_config, tmp_p
     assert {name for name in one if one[name] != other[name]} == {"data.json"}  # the digest of the corpus is by part
 
 
+@pytest.mark.parametrize("lines_per_part", [0.3, 1, 1.5, 2, 3.999, 4])
+def test_parts_that_end_with_a_line_or_inside_one(make_config, monkeypatch, tmp_path, lines_per_part):
+    config = make_config({"repo": {f"{i}.py": b"x = 1234\n" for i in range(9)}}, shards=1, valid_share=0.0)
+    length = len((tmp_path / "corpus" / "shard-00000.jsonl").read_bytes().splitlines()[0]) + 1
+    monkeypatch.setattr(parts_module, "PART_BYTES", round(lines_per_part * length))
+    build_data(config)
+    names = [json.loads(line)["path"] for line in (tmp_path / "data" / "train.files.jsonl").open("rb")]
+    assert names == [f"{i}.py" for i in range(9)]
+
+
 def run_builder(config_file: Path, part_bytes: int) -> subprocess.Popen[bytes]:
     """The real command in a process of its own, over small parts."""
     code = (

@@ -58,10 +58,10 @@ def test_an_epoch_is_the_permuted_stream_cut_into_windows(tmp_path_factory, leng
     for epoch in range(3):
         order = permutation(len(documents), seed, epoch, "documents")
         stream = [token for index in order for token in documents[index]]
-        windows = {tuple(stream[k * seq_length : (k + 1) * seq_length + 1]) for k in range(n)}
+        windows = [tuple(stream[k * seq_length : (k + 1) * seq_length + 1]) for k in range(n)]
         samples = [tuple(int(token) for token in dataset[epoch * n + i]) for i in range(n)]
+        assert samples == [windows[k] for k in permutation(n, seed, epoch, "windows")]
         assert len(set(samples)) == n  # each window exactly once
-        assert set(samples) == windows
         labels = [token for sample in samples for token in sample[1:]]
         assert len(labels) == len(set(labels))  # no token is a label twice in an epoch
 
@@ -90,15 +90,17 @@ def row(**values: int) -> tuple[int, ...]:
 
 @pytest.fixture
 def valid_folder(tmp_path) -> Path:
-    """Two documents: an NTP example of 6 tokens, then PSM of 9 and, in the second document, SPM of 8."""
+    """Two documents: NTP examples of 6 and 4 tokens, then PSM of 9 and, in the second document, SPM of 8."""
     ntp = [1, 10, 11, 12, 13, 2]
+    short = [1, 14, 15, 2]
     psm = [1, 3, 20, 4, 21, 5, 22, 23, 2]  # middle 22 23
     spm = [1, 3, 4, 30, 5, 31, 32, 2]  # middle 32
-    write_stream(tmp_path / "valid", [ntp + psm, spm])
+    write_stream(tmp_path / "valid", [ntp + short + psm, spm])
     common = {"file": 0}
     rows = [
         row(document=0, offset=0, length=6, objective=NTP, mode=0, middle_offset=-1, middle_length=0, **common),
-        row(document=0, offset=6, length=9, objective=SFIM, mode=1, middle_offset=12, middle_length=2, **common),
+        row(document=0, offset=6, length=4, objective=NTP, mode=0, middle_offset=-1, middle_length=0, **common),
+        row(document=0, offset=10, length=9, objective=SFIM, mode=1, middle_offset=16, middle_length=2, **common),
         row(document=1, offset=0, length=8, objective=FIM, mode=2, middle_offset=6, middle_length=1, **common),
     ]
     np.save(tmp_path / "valid.examples.npy", np.array(rows, ROW))
@@ -106,14 +108,14 @@ def valid_folder(tmp_path) -> Path:
     return tmp_path
 
 
-#       1  10 11 12 13 2 | 1  3  20 4  21 5  22 23 2 | 1  3  4  30 5  31 32 2
-KINDS = [0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0, 0, 2, 2]
+#        1  10 11 12 13 2 | 1  14 15 2 | 1  3  20 4  21 5  22 23 2 | 1  3  4  30 5  31 32 2
+KINDS = [0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0, 0, 2, 2]
 
 
-@pytest.mark.parametrize("seq_length", [1, 2, 3, 5, 7, 22, 23, 100])
+@pytest.mark.parametrize("seq_length", [1, 2, 3, 5, 7, 26, 27, 100])
 def test_every_label_has_its_kind_once(valid_folder, seq_length):
     dataset = ValidDataset(valid_folder / "valid", seq_length=seq_length, vocab_size=40)
-    stream = TokenStream(valid_folder / "valid").read(0, 23).tolist()
+    stream = TokenStream(valid_folder / "valid").read(0, 27).tolist()
     tokens, kinds = [], []
     for k in range(len(dataset)):
         window, kind = dataset[k]
@@ -125,15 +127,15 @@ def test_every_label_has_its_kind_once(valid_folder, seq_length):
         )
         tokens += window[1:].tolist()
         kinds += kind.tolist()
-    assert tokens[:22] == stream[1:]
-    assert kinds[:22] == KINDS[1:]
-    assert not any(kinds[22:])  # padding is not counted
+    assert tokens[:26] == stream[1:]
+    assert kinds[:26] == KINDS[1:]
+    assert not any(kinds[26:])  # padding is not counted
     with pytest.raises(IndexError):
         dataset[len(dataset)]
 
 
 def test_unigram_loss_is_the_mean_over_the_counted_labels(valid_folder):
-    stream = TokenStream(valid_folder / "valid").read(0, 23).tolist()
+    stream = TokenStream(valid_folder / "valid").read(0, 27).tolist()
     total = sum(range(40)) + 50  # add-one over a vocabulary of 50
     nats = {token: -np.log((token + 1) / total) for token in set(stream)}
     expected = {
@@ -145,7 +147,7 @@ def test_unigram_loss_is_the_mean_over_the_counted_labels(valid_folder):
 
 def test_ids_above_the_vocabulary_are_refused(valid_folder, tmp_path):
     with pytest.raises(UserError, match=r"valid\.bin holds token id 32, but vocab_size is 32"):
-        ValidDataset(valid_folder / "valid", seq_length=23, vocab_size=32)[0]
+        ValidDataset(valid_folder / "valid", seq_length=27, vocab_size=32)[0]
     prefix = write_stream(tmp_path / "train", numbered([30]))
     with pytest.raises(UserError, match="token id 2"):
         [TrainDataset(prefix, seq_length=5, seed=0, vocab_size=20)[i] for i in range(5)]
@@ -194,5 +196,5 @@ def test_missing_or_mismatched_files(valid_folder, name):
         with pytest.raises(UserError, match="build it again"):
             ValidDataset(valid_folder / "valid", seq_length=4, vocab_size=40)
         np.save(valid_folder / name, np.load(valid_folder / "elsewhere")[:2])
-        with pytest.raises(UserError, match="describes 15 tokens, but valid.bin has 23"):
+        with pytest.raises(UserError, match="describes 10 tokens, but valid.bin has 27"):
             ValidDataset(valid_folder / "valid", seq_length=4, vocab_size=40)

@@ -19,8 +19,10 @@ def tok(tiny_tokenizer) -> CodeTokenizer:
 
 
 def test_the_three_forms(tok):
-    h, p, m, s = (tok.encode(text) for text in (HEADER, "if a", " > 1", ":\n"))
-    parts = {"header": HEADER, "prefix": "if a", "suffix": ":\n"}
+    texts = {"header": HEADER, "prefix": "\n\nif a", "middle": " > 1", "suffix": ":\n"}
+    h, p, m, s = (tok.encode(text) for text in texts.values())
+    assert tok.encode(HEADER + "\n\nif a") != h + p  # so that encoding both together would show below
+    parts = {name: texts[name] for name in ("header", "prefix", "suffix")}
     pre, post, mid = tok.special.prefix, tok.special.suffix, tok.special.middle
     psm = psm_example(tok, middle=" > 1", **parts)
     assert psm.ids == [1, pre, *h, *p, post, *s, mid, *m, 2]

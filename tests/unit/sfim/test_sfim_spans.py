@@ -83,6 +83,10 @@ def test_sizes_are_spread_over_orders_of_magnitude():
 BROKEN = b"""def fine(a):
     return a + 1
 
+def half(b):
+    c = b $ 12345
+    return [b, c]
+
 def broken(b:
     return ((b +
 """
@@ -92,9 +96,13 @@ def test_nodes_in_or_over_errors_are_no_candidates():
     candidates = _Candidates(PYTHON.parse(BROKEN), BROKEN, 4096)
     found = candidates.everywhere()
     assert any(BROKEN[span.start : span.end].startswith(b"def fine") for span in found)
+    assert not any(BROKEN[span.start : span.end].startswith(b"def half") for span in found)
+    assert any(BROKEN[span.start : span.end] == b"return [b, c]" for span in found)
     assert all(is_complete_node(BROKEN, "python", span) for span in found)
     for place in range(len(BROKEN)):
-        assert set(candidates.around(place)) <= set(found)
+        around = candidates.around(place)
+        assert set(around) <= set(found)
+        assert all(span.start <= place < span.end for span in around)
 
 
 def test_listing_every_node_equals_a_walk_over_children():
