@@ -11,6 +11,8 @@ _WARNINGS = (
     r"(Transformer Engine and )?Apex (is|are) not installed\. Falling back to",
     # megatron-core's own use of names that torch renamed.
     r"`?torch\.distributed\.(_all_gather_base|_reduce_scatter_base|all_gather_into_tensor|reduce_scatter_tensor)`? is ",
+    r"`load_state_dict` is deprecated and will be removed in future versions",
+    r"Please use DTensor instead and we are deprecating ShardedTensor",
     # The distributed optimizer looks whether its shards, which are views, have a gradient.
     r"The \.grad attribute of a Tensor that is not a leaf Tensor is being accessed",
 )

@@ -115,6 +115,16 @@ def losses(runs: list[tuple[dict, int]]) -> list[list[tuple[float, float]]]:
     return found
 
 
+def logits(layout: dict, length: int) -> torch.Tensor:
+    """Logits `[b, length, v]` of the initial model."""
+    settings = config(**layout)
+    topology = Topology.create(settings.parallel, settings.train.seed)
+    (model,) = build_model(settings, topology, device="cpu")
+    found = model.logits(batch(0)[0][:, :length])
+    topology.destroy()
+    return found
+
+
 def resume(folder: str, layout: dict) -> dict:
     """Three steps, save, three steps; then a fresh trainer that loads and repeats the last three."""
     first = Trainer(config(**layout))

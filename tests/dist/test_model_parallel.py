@@ -1,8 +1,9 @@
 """Every parallel layout trains to the losses of one rank, from the same weights on the same batches."""
 
 import pytest
+import torch
 from launch import run_function
-from model_worker import VPP, losses
+from model_worker import VPP, logits, losses
 
 STEPS = 20
 FEWER = 5
@@ -16,6 +17,7 @@ ON_TWO = {
     "pp2": PP,
     "pp2 tied": {**PP, "tied": True},
     "pp2 vpp2": VPP,
+    "tp2+sp bf16": {**TP, "sequence_parallel": True, "precision": "bf16"},
     "dp2": {"use_distributed_optimizer": False},
     "dp2 zero1": {},
     "dp2 zero1 overlap": {"overlap_grad_reduce": True, "overlap_param_gather": True},
@@ -28,7 +30,7 @@ ON_FOUR = {
 
 @pytest.fixture(scope="module")
 def alone():
-    layouts = {"": {}, " tied": {"tied": True}}
+    layouts = {"": {}, "tied": {"tied": True}, "bf16": {"precision": "bf16"}}
     (found,) = run_function(losses, 1, [(layout, STEPS) for layout in layouts.values()])
     return dict(zip(layouts, found, strict=True))
 
@@ -46,10 +48,21 @@ def parallel():
 
 @pytest.mark.parametrize("layout", [*ON_TWO, *ON_FOUR])
 def test_layout_equals_one_rank(alone, parallel, layout):
-    expected = alone[" tied" if layout.endswith("tied") else ""]
+    variant = layout.split()[-1]
+    expected = alone.get(variant, alone[""])
+    # fp32 sums in another order; 1e-7 was measured, 1e-5 is what the project promises. bf16 has 8 bits: 2^-8 per value,
+    # and the means here are over many.
+    loss_tolerance, norm_tolerance = (1e-3, 2e-2) if variant == "bf16" else (1e-5, 1e-5)
     for step, ((loss, norm), (loss_alone, norm_alone)) in enumerate(zip(parallel[layout], expected, strict=False)):
-        # fp32 sums in another order; 1e-7 was measured, 1e-5 is what the project promises.
-        assert loss == pytest.approx(loss_alone, rel=1e-5), f"step {step}"
-        assert norm == pytest.approx(norm_alone, rel=1e-5), f"step {step}"
+        assert loss == pytest.approx(loss_alone, rel=loss_tolerance), f"step {step}"
+        assert norm == pytest.approx(norm_alone, rel=norm_tolerance), f"step {step}"
     assert len(parallel[layout]) >= FEWER
     assert expected[-1][0] < expected[0][0] - 0.1, "the model must learn, or equal losses prove nothing"
+
+
+def test_logits_of_tensor_ranks_equal_one_rank():
+    length = 7  # odd: sequence parallelism has to pad it
+    (expected,) = run_function(logits, 1, {}, length)
+    for found in run_function(logits, 2, {**TP, "sequence_parallel": True}, length):
+        assert found.shape == (2, length, 128)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)

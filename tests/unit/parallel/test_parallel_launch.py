@@ -1,5 +1,9 @@
 """Rank discovery: every launcher's variables, nested launchers, shells inside allocations, contradictions."""
 
+import dataclasses
+import socket
+from datetime import timedelta
+
 import pytest
 import torch
 
@@ -125,4 +129,16 @@ def test_start_alone_needs_no_network(monkeypatch):
     assert torch.distributed.get_world_size() == 1
     launch.stop()
     launch.stop()  # twice is harmless
+    assert not torch.distributed.is_initialized()
+
+
+def test_ranks_that_do_not_meet_are_told_so():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]  # bound, and nobody listens
+        missing = dataclasses.replace(
+            at(0), rank=1, world_size=2, backend="gloo", master_addr="127.0.0.1", master_port=port
+        )
+        with pytest.raises(UserError, match=r"rank 1 of 2 \(from slurm\) could not meet the others at 127\.0\.0\.1"):
+            launch.start(missing, timeout=timedelta(seconds=2))
     assert not torch.distributed.is_initialized()
