@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from pathlib import Path
+from tempfile import gettempdir
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,9 +61,9 @@ class Workers:
     Processes are spawned, not forked: a fork of a process with threads may hang.
     """
 
-    def __init__(self, count: int, *, max_file_bytes: int) -> None:
+    def __init__(self, count: int, *, max_file_bytes: int, cpu_seconds_per_file: int = CPU_SECONDS_PER_FILE) -> None:
         self._count = count or len(os.sched_getaffinity(0))
-        self._memory = _MEMORY_PER_WORKER + _MEMORY_PER_FILE_BYTE * max_file_bytes
+        self._limits = (_MEMORY_PER_WORKER + _MEMORY_PER_FILE_BYTE * max_file_bytes, cpu_seconds_per_file)
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Workers:
@@ -110,10 +111,14 @@ class Workers:
 
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        at = context.RawArray("q", 2)
-        process = context.Process(target=_work, args=(theirs, at, self._memory, os.getpid()), daemon=True)
-        process.start()
+        try:
+            ours, theirs = context.Pipe()
+            at = context.RawArray("q", 2)
+            process = context.Process(target=_work, args=(theirs, at, self._limits, os.getpid()), daemon=True)
+            process.start()
+        except OSError as error:
+            raise UserError(f"cannot start a worker process: {error}; free memory, or space in {gettempdir()}, "
+                            "or lower corpus.workers") from error  # fmt: skip
         theirs.close()
         return _Worker(process, ours, at)
 
@@ -144,10 +149,11 @@ class Workers:
         self._next(run, self._workers[-1])
 
 
-def _work(pipe: Connection, at: Any, memory: int, parent: int) -> None:
+def _work(pipe: Connection, at: Any, limits: tuple[int, int], parent: int) -> None:
     """Body of a worker: shards from the pipe until it closes; answers None, or the exception to raise."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the default ends the process, also inside a parser
+    memory, seconds = limits
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
@@ -155,7 +161,7 @@ def _work(pipe: Connection, at: Any, memory: int, parent: int) -> None:
         if os.getppid() != parent:  # the job was killed, and may be running again
             os._exit(1)
         at[:] = (index, done)
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS_PER_FILE)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
     with suppress(EOFError, ConnectionError):
         while True:

@@ -120,6 +120,9 @@ def _utf8(name: str) -> str:
 def _files(repository: Repository, rules: Rules, tally: Tally) -> Iterator[os.DirEntry[str]]:
     """Everything in a repository that is not a folder; an explicit stack, since folders may be very deep."""
     root = str(repository.root)
+    if root == rules.output:
+        tally.skip_folder("own_output")
+        return
     stack = [root]
     while stack:
         folder = stack.pop()
