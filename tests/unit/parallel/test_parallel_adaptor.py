@@ -97,10 +97,13 @@ def test_imports_are_quiet_and_other_warnings_remain():
         "import aixmeg.parallel, warnings\n"
         "import aixmeg.model.builder\n"
         "from megatron.core.optimizer import get_megatron_optimizer\n"
+        "from megatron.core.tensor_parallel import random\n"
+        "random._lazy_call(lambda: print('not queued for a GPU'))\n"
         "warnings.warn('a warning that matters')\n"
     )
+    assert "not queued for a GPU" in out
     assert [line for line in out.splitlines() if "arning" in line] == [
-        "<string>:4: UserWarning: a warning that matters"
+        "<string>:6: UserWarning: a warning that matters"
     ]
 
 

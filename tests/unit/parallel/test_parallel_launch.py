@@ -42,6 +42,7 @@ def place(environment):
         # A batch script, and a shell that salloc opened, have SLURM's job variables but are no rank of anything.
         (ALLOCATION, ("alone", 0, 1, 0, "127.0.0.1")),
         (STEP | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, ("alone", 0, 1, 0, "127.0.0.1")),
+        ({k: v for k, v in STEP.items() if k != "SLURM_STEP_NUM_TASKS"}, ("alone", 0, 1, 0, "127.0.0.1")),
         # mpirun in a SLURM job starts daemons with srun: SLURM_PROCID is the daemon's.
         (STEP | OPENMPI, ("mpi", 3, 4, 3, "127.0.0.1")),
         (STEP | TORCHRUN, ("torchrun", 5, 8, 1, "node7")),
