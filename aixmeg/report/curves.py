@@ -91,7 +91,7 @@ def _losses(run: Run, metrics: Metrics, x_axis: Axis) -> Html:
                     "held-out tokens. ")  # fmt: skip
     caption += "NTP: the text of next-token examples. Middles: what infilling examples ask for, with the closing </s>."
     chart = line_chart(
-        series, x_axis=x_axis, y_axis=linear_axis(values), references=references, unit=numbers.decimal,
+        series, x_axis=x_axis, y_axis=linear_axis(values, parts=6), references=references, unit=numbers.decimal,
         label=_spoken("Loss", series), height=340,
     )  # fmt: skip
     return figure("Loss", chart, caption=caption)

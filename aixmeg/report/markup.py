@@ -25,15 +25,8 @@ _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u20
 
 
 def visible(text: str) -> str:
-    """The text with hidden characters written out: NUL as `␀`, U+202E as `[U+202E]`; CRLF reads as a newline."""
-    return _HIDDEN.sub(_written_out, text.replace("\r\n", "\n"))
-
-
-def _written_out(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code < 0x20:
-        return chr(0x2400 + code)  # the Control Pictures block mirrors ASCII's control characters
-    return f"[U+{code:04X}]"
+    """The text with hidden characters written out, NUL as `[U+0000]`; CRLF reads as a newline."""
+    return _HIDDEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text.replace("\r\n", "\n"))
 
 
 def escape(text: Child) -> Html:

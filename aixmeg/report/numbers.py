@@ -22,10 +22,10 @@ def plural(value: float | None, noun: str) -> str:
 
 
 def short(value: float | None) -> str:
-    """12345678 → `12.3 M`; below ten thousand the number itself."""
+    """12345678 → `12.3 M`; below a hundred thousand the number itself."""
     if value is None or not math.isfinite(value):
         return _DASH
-    return count(value) if abs(value) < 10_000 else _scaled(value, ("", "k", "M", "B", "T"))
+    return count(value) if abs(value) < 100_000 else _scaled(value, ("", "k", "M", "B", "T"))
 
 
 def size(value: float | None) -> str:

@@ -31,14 +31,14 @@ class Axis:
             return (logarithm - math.log10(self.low)) / (math.log10(self.high) - math.log10(self.low))
 
 
-def linear_axis(values: Values, *, zero: bool = False) -> Axis:
-    """An axis between round numbers around the finite values; `zero` makes it start at 0."""
+def linear_axis(values: Values, *, zero: bool = False, parts: int = 4) -> Axis:
+    """An axis between round numbers around the finite values, in about `parts`; `zero` makes it start at 0."""
     low, high = _range(values)
     low = min(low, 0.0) if zero else low
     if _is_one_value(low, high):  # show it in the middle
         margin = abs(low) * 0.1 or 1.0
         low, high = low - (0.0 if zero else margin), high + margin
-    step = _step((high - low) / 4)
+    step = _step((high - low) / parts)
     ticks = tuple(float(f"{i * step:.12g}") for i in range(math.floor(low / step), math.ceil(high / step) + 1))
     return Axis(ticks[0], ticks[-1], ticks)
 
@@ -84,6 +84,6 @@ def _is_one_value(low: float, high: float) -> bool:
 
 
 def _step(rough: float) -> float:
-    """The round number 1, 2 or 5 × 10ⁿ at or above `rough`, so that an axis has about five ticks."""
+    """The round number 1, 2 or 5 × 10ⁿ at or above `rough`, so that an axis has few ticks."""
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))

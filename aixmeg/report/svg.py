@@ -170,7 +170,7 @@ def _hover(placed: _Placed, unit: Written) -> object:
 
 def bar(share: float, style: str = "") -> Html:
     """A horizontal bar of `share` (0..1) of the available width; the number stands beside it, in the table."""
-    width = _percent(min(max(share, 0.0), 1.0))
+    width = _percent(min(max(share, 0.01), 1.0) if share > 0 else 0.0)  # a little is not nothing
     return tag(
         "svg", tag("rect", x="0", y="0", width=width, height="100%", rx="2", class_=f"bar {style}".strip()),
         width="100%", height="10", aria_hidden="true", class_="bar-track",

@@ -47,7 +47,7 @@ def test_markup_is_not_escaped_twice_and_strings_are():
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("a\x00b\x1b[31m", "a␀b␛[31m"),
+        ("a\x00b\x1b[31m", "a[U+0000]b[U+001B][31m"),
         ("x\u202ey", "x[U+202E]y"),  # right-to-left override: code would read other than it runs
         ("zero\u200bwidth", "zero[U+200B]width"),
         ("\ufeffimport os\r\n\tpass\n", "[U+FEFF]import os\n\tpass\n"),

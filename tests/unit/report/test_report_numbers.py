@@ -13,7 +13,7 @@ NBSP = "\u00a0"
         (numbers.count(1234567), "1,234,567"),
         (numbers.plural(1, "file"), "1 file"),
         (numbers.plural(2, "repository"), "2 repositories"),
-        (numbers.short(9_999), "9,999"),
+        (numbers.short(99_999), "99,999"),
         (numbers.short(12_345_678), "12.3 M"),
         (numbers.short(999_960), "1.0 M"),  # never 1,000 k
         (numbers.short(1.2e12), "1.2 T"),

@@ -79,6 +79,8 @@ def test_tooltip_leaves_out_gaps_and_background():
     assert re.findall(r'\[(\d+),"(\d)","([\d.]+)"\]', data) == [("0", "0", "0.12"), ("1000", "2", "1.00")]
 
 
-@pytest.mark.parametrize(("share", "width"), [(0.5, "50%"), (1.7, "100%"), (-1, "0%"), (1 / 3, "33.33%")])
+@pytest.mark.parametrize(
+    ("share", "width"), [(0.5, "50%"), (1.7, "100%"), (-1, "0%"), (0, "0%"), (1e-9, "1%"), (1 / 3, "33.33%")]
+)
 def test_bar_stays_in_its_track(share, width):
     assert ElementTree.fromstring(bar(share)).find("rect").get("width") == width
