@@ -11,7 +11,7 @@ from aixmeg.files import atomic_write
 
 
 def report(config: Config, *, out: Path | None = None, completion: dict[str, Any] | None = None) -> Path:
-    """Write the page and return its path; a part that is missing is said so in the page.
+    """Write the page, print its path and return it; a part that is missing is said so in the page.
 
     Args:
         config: only `paths` is read.
@@ -28,4 +28,5 @@ def report(config: Config, *, out: Path | None = None, completion: dict[str, Any
     target = out or config.paths.at("run") / "report.html"
     with atomic_write(target) as file:
         file.write(page)
+    print(f"report: {target}")
     return target

@@ -49,8 +49,9 @@ class Page(HTMLParser):
         return [attributes["id"] for _, attributes in self.elements if "id" in attributes]
 
 
-def test_a_whole_run(whole_run):
+def test_a_whole_run(whole_run, capsys):
     out = report(whole_run)
+    assert capsys.readouterr().out == f"report: {out}\n"
     assert out == whole_run.paths.at("run") / "report.html"
     page = Page(out)
     header = page.texts["header"].replace("\u00a0", " ")
