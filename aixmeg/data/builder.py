@@ -21,14 +21,15 @@ import numpy as np
 
 from aixmeg import __version__
 from aixmeg.config import Config, DataConfig
+from aixmeg.corpus.progress import Progress
+from aixmeg.corpus.source_file import shard_name
 from aixmeg.data.assemble import SPLIT_FILES, Run, Split, read_runs, write_split
 from aixmeg.data.indexed import token_type
 from aixmeg.data.parts import PART_BYTES, is_built, plan_parts
 from aixmeg.data.pool import build_parts
-from aixmeg.data.progress import Progress
 from aixmeg.data.split import held_out
 from aixmeg.errors import UserError
-from aixmeg.files import atomic_write, sync_folder, write_error, write_json
+from aixmeg.files import atomic_write, read_json, sync_folder, write_error, write_json
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
 
 SUMMARY: Final = "data.json"
@@ -53,9 +54,11 @@ def build_data(config: Config) -> dict[str, Any]:
         itemsize = token_type(tokenizer.vocab_size).itemsize
         missing = [part for part in parts if not is_built(part, itemsize)]
         total = sum(part.stop - part.start for part in parts)
-        with Progress("Building examples", total) as progress:
-            progress.advance(total - sum(part.stop - part.start for part in missing))
-            build_parts(missing, tokenizer, config.data, done=lambda part: progress.advance(part.stop - part.start))
+        done = total - sum(part.stop - part.start for part in missing)
+        with Progress("building examples", total=total) as progress:
+            for part in build_parts(missing, tokenizer, config.data):
+                done += part.stop - part.start
+                progress.bytes(done)
         runs, digests = read_runs(parts)
         out = work / "out"
         summary = _assemble(out, runs, digests, tokenizer, config.data)
@@ -64,10 +67,15 @@ def build_data(config: Config) -> dict[str, Any]:
 
 
 def _find_shards(corpus: Path) -> list[Path]:
-    shards = sorted(corpus.glob("shard-*.jsonl"))
+    """The shards of a finished corpus; a folder without a report is unfinished."""
+    if not (corpus / "report.json").exists():
+        raise UserError(f"there is no finished corpus in {corpus}; make one with `aixmeg corpus build`")
+    shards = [corpus / shard_name(number) for number in range(read_json(corpus / "report.json")["shards"])]
+    for shard in shards:
+        if not shard.is_file():
+            raise UserError(f"{shard} is missing; make the corpus again with `aixmeg corpus build`")
     if not any(shard.stat().st_size for shard in shards):
-        what = "holds no files" if shards else "has no shard-*.jsonl"
-        raise UserError(f"the corpus {corpus} {what}; make one with `aixmeg corpus build`")
+        raise UserError(f"the corpus {corpus} holds no files; make one with `aixmeg corpus build`")
     return shards
 
 

@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from aixmeg.config import DataConfig
+from aixmeg.corpus import SourceFile
 from aixmeg.languages import LANGUAGES, header_lines
 from aixmeg.sfim.choose import Choice, choose
 from aixmeg.sfim.format import Example, ntp_example, psm_example, spm_example
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
-
-
-@dataclass(frozen=True)
-class Source:
-    """What the data builder needs of a corpus record."""
-
-    repository: str
-    path: str
-    language: str
-    text: str
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Source:
-        """Take the fields of one JSON record of the corpus.
-
-        Raises:
-            KeyError, TypeError, ValueError: a field is missing, is no string, or holds a lone surrogate.
-        """
-        fields = [record[name] for name in ("repository", "path", "language", "text")]
-        for name, value in zip(("repository", "path", "language", "text"), fields, strict=True):
-            if not isinstance(value, str):
-                raise TypeError(f"{name} is {type(value).__name__}, not a string")
-            value.encode()
-        return cls(*fields)
 
 
 def header_of(language: str, path: str) -> str:
@@ -43,7 +16,7 @@ def header_of(language: str, path: str) -> str:
     return "" if known is None else header_lines(known, path)
 
 
-def encode_source(source: Source, tokenizer: CodeTokenizer, config: DataConfig) -> tuple[Example, Choice]:
+def encode_source(source: SourceFile, tokenizer: CodeTokenizer, config: DataConfig) -> tuple[Example, Choice]:
     """Choose the form of a file's example and lay it out."""
     data = source.text.encode()
     choice = choose(config, repository=source.repository, path=source.path, language=source.language, source=data)

@@ -20,7 +20,8 @@ from typing import Any, Final
 import numpy as np
 
 from aixmeg.config import DataConfig
-from aixmeg.data.encode import Source, encode_source
+from aixmeg.corpus import SourceFile
+from aixmeg.data.encode import encode_source
 from aixmeg.data.indexed import token_type
 from aixmeg.data.sidecar import MODES, OBJECTIVES
 from aixmeg.data.totals import add_totals, totals_of
@@ -112,7 +113,7 @@ class _Runs:
     def __init__(self) -> None:
         self.found: list[dict[str, Any]] = []
 
-    def add(self, source: Source, example: Example, choice: Choice, line_bytes: int) -> None:
+    def add(self, source: SourceFile, example: Example, choice: Choice, line_bytes: int) -> None:
         if not self.found or self.found[-1]["repository"] != source.repository:
             self.found.append({"repository": source.repository, "files": 0, "tokens": 0, "line_bytes": 0, "totals": {}})
         run = self.found[-1]
@@ -122,7 +123,7 @@ class _Runs:
         add_totals(run["totals"], totals_of(source, example, choice))
 
 
-def _sources(part: Part) -> Iterator[tuple[bytes, Source]]:
+def _sources(part: Part) -> Iterator[tuple[bytes, SourceFile]]:
     """The records whose lines begin in the part."""
     try:
         with part.shard.open("rb") as file:
@@ -137,10 +138,12 @@ def _sources(part: Part) -> Iterator[tuple[bytes, Source]]:
         raise UserError(f"cannot read {part.shard}: {error.strerror or error}") from error
 
 
-def _parse(line: bytes, shard: Path, position: int) -> Source:
+def _parse(line: bytes, shard: Path, position: int) -> SourceFile:
     try:
-        return Source.from_record(json.loads(line))
-    except (ValueError, KeyError, TypeError) as error:
+        source = SourceFile(**json.loads(line))
+        source.text.encode()  # a lone surrogate, which JSON can spell, is no UTF-8
+        return source
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{shard}, byte {position}: not a corpus record ({type(error).__name__}: {error}); "
             "build the corpus again with `aixmeg corpus build`"
@@ -152,7 +155,7 @@ def _row(example: Example, choice: Choice) -> tuple[int, ...]:
     return len(example.ids), objective, mode, example.middle_offset, example.middle_length
 
 
-def _describe(source: Source, choice: Choice) -> bytes:
+def _describe(source: SourceFile, choice: Choice) -> bytes:
     """The line of .files.jsonl: which file an example comes from, and the middle's bytes in it."""
     names = {"repository": source.repository, "path": source.path, "language": source.language}
     span = {} if choice.span is None else asdict(choice.span)

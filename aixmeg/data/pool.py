@@ -6,8 +6,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -24,29 +24,27 @@ def worker_count(wanted: int, parts: int) -> int:
     return max(1, min(wanted or len(os.sched_getaffinity(0)), parts))
 
 
-def build_parts(
-    parts: list[Part], tokenizer: CodeTokenizer, config: DataConfig, *, done: Callable[[Part], None]
-) -> None:
-    """Build every part in any order; `done` is called in this process after each.
+def build_parts(parts: list[Part], tokenizer: CodeTokenizer, config: DataConfig) -> Iterator[Part]:
+    """Build every part, in any order, and yield each when it is done.
 
     Raises:
-        UserError: of the first part that failed, or a worker was killed. What is built stays built.
+        UserError: of the first part that failed, or a worker could not start or was killed. What is built stays built.
     """
     workers = worker_count(config.workers, len(parts))
     if workers == 1:
         for part in parts:
             build_part(part, tokenizer, config)
-            done(part)
+            yield part
         return
     # spawn: forked copies of a process with threads (progress bar, BLAS) may hang
     executor = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start_worker, (tokenizer.model_file, config)
     )
     try:
-        futures = {executor.submit(_build_in_worker, part): part for part in parts}
+        futures = {_submit(executor, part): part for part in parts}
         for future in as_completed(futures):
             future.result()
-            done(futures[future])
+            yield futures[future]
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process was killed, perhaps for lack of memory; run the command again, it goes on from the "
@@ -54,6 +52,14 @@ def build_parts(
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _submit(executor: ProcessPoolExecutor, part: Part) -> Future[None]:
+    """Submitting starts the processes."""
+    try:
+        return executor.submit(_build_in_worker, part)
+    except OSError as error:
+        raise UserError(f"cannot start a worker process: {error}; free memory, or lower data.workers") from error
 
 
 _state: dict[str, Any] = {}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aixmeg.data.encode import Source
+from aixmeg.corpus import SourceFile
 from aixmeg.sfim.choose import Choice
 from aixmeg.sfim.format import Example
 
 
-def totals_of(source: Source, example: Example, choice: Choice) -> dict[str, Any]:
+def totals_of(source: SourceFile, example: Example, choice: Choice) -> dict[str, Any]:
     """What one file adds."""
-    size = {"files": 1, "bytes": len(source.text.encode()), "tokens": len(example.ids)}
+    size = {"files": 1, "bytes": source.bytes, "tokens": len(example.ids)}
     totals: dict[str, Any] = size | {
         "middle_tokens": example.middle_length,
         "sfim_without_node": int(choice.without_node),

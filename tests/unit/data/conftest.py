@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aixmeg.config import Config, DataConfig, PathsConfig
+from aixmeg.corpus.source_file import SourceFile, shard_name
 from aixmeg.languages import language_of
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
 
@@ -23,22 +24,23 @@ def write_corpus(folder: Path, repositories: Repositories, shards: int = 2) -> N
         for path, data in sorted(files.items()):
             language = language_of(path)
             assert language is not None, path
-            record = {
-                "repository": repository,
-                "path": path,
-                "language": language.name,
-                "text": data.decode(),
-                "bytes": len(data),
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "error_share": 0.0,
-            }
-            lines.append(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            source = SourceFile(
+                repository=repository,
+                path=path,
+                language=language.name,
+                text=data.decode(),
+                bytes=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+                error_share=0.0,
+            )
+            lines.append(source.to_line())
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
     for number in range(shards):
         part = lines[number * len(lines) // shards : (number + 1) * len(lines) // shards]
-        (folder / f"shard-{number:05d}.jsonl").write_bytes(b"".join(part))
+        (folder / shard_name(number)).write_bytes(b"".join(part))
+    (folder / "report.json").write_text(json.dumps({"shards": shards}))
 
 
 @pytest.fixture

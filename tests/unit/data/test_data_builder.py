@@ -253,25 +253,37 @@ def test_without_a_held_out_split_no_old_one_is_left(make_config, tmp_path):
     assert set(contents(tmp_path / "data")) == {name for name in PRODUCTS if not name.startswith("valid")}
 
 
+RECORD = (
+    b'{"repository": "r", "path": "a", "language": "c", "bytes": 6, "sha256": "", "error_share": 0.0, "text": %s}\n'
+)
+
+
 @pytest.mark.parametrize(
     ("shard", "message"),
     [
-        (None, r"corpus has no shard-\*\.jsonl; make one with `aixmeg corpus build`"),
+        (None, r"shard-00000\.jsonl is missing; make the corpus again with `aixmeg corpus build`"),
         (b"", "corpus holds no files; make one with `aixmeg corpus build`"),
         (b'{"repository": "r", "path"', "shard-00000.jsonl, byte 0: not a corpus record .JSONDecodeError"),
-        (b'{"repository": "r", "path": "a.py", "language": "python"}\n', "not a corpus record .KeyError: 'text'"),
-        (b'{"repository": "r", "path": "a.py", "language": "python", "text": 3}\n', "TypeError: text is int"),
-        (b'{"repository": "r", "path": "a", "language": "c", "text": "\\ud800"}\n', "UnicodeEncodeError"),
+        (b'{"repository": "r", "path": "a.py", "language": "python"}\n', "not a corpus record .TypeError: .*'text'"),
+        (RECORD % b"3", "not a corpus record .AttributeError: 'int'"),
+        (RECORD % b'"\\ud800"', "not a corpus record .UnicodeEncodeError"),
     ],
 )
 def test_bad_corpora_are_refused(make_config, tmp_path, shard, message):
-    config = make_config()
-    (tmp_path / "corpus").mkdir()
+    config = make_config({})
+    (tmp_path / "corpus" / "shard-00000.jsonl").unlink()
     if shard is not None:
         (tmp_path / "corpus" / "shard-00000.jsonl").write_bytes(shard)
     with pytest.raises(UserError, match=message):
         build_data(config)
     assert not (tmp_path / "data" / "data.json").exists()
+
+
+def test_an_unfinished_corpus_is_refused(make_config, tmp_path):
+    config = make_config(packages(3))
+    (tmp_path / "corpus" / "report.json").unlink()
+    with pytest.raises(UserError, match="there is no finished corpus in .*corpus; make one with `aixmeg corpus build`"):
+        build_data(config)
 
 
 def test_one_repository_cannot_be_split(make_config):
@@ -297,7 +309,7 @@ def test_a_second_build_of_the_same_folder_is_refused(make_config, monkeypatch):
         with pytest.raises(UserError, match="another `aixmeg data build` is writing"):
             build_data(config)
         refused.append(True)
-        pool.build_parts(*arguments, **named)
+        return pool.build_parts(*arguments, **named)
 
     monkeypatch.setattr("aixmeg.data.builder.build_parts", build_inside)
     build_data(config)
