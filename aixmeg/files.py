@@ -34,7 +34,8 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     except OSError as error:
         raise write_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder itself may be what is wrong
+            temporary.unlink()
 
 
 def write_error(path: Path, error: OSError) -> UserError:

@@ -29,6 +29,12 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        write_json(tmp_path / "file" / "new.json", [1])
+
+
 def test_newlines_are_written_as_they_are(tmp_path):
     with atomic_write(tmp_path / "x") as file:
         file.write("a\r\nb\n\u2028")
