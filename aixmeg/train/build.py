@@ -59,13 +59,15 @@ def _connect(
     for model in wrapped:
         model.config.finalize_model_grads_func = finalize_model_grads
         model.config.grad_scale_func = optimizer.scale_loss
-    config, single = wrapped[0].config, len(wrapped) == 1
     if overlap_grad_reduce:
-        no_sync = [model.no_sync for model in wrapped]
-        config.no_sync_func = no_sync[0] if single else no_sync
+        wrapped[0].config.no_sync_func = _one_or_all([model.no_sync for model in wrapped])
     if overlap_param_gather:
-        sync = [model.start_param_sync for model in wrapped]
-        config.param_sync_func = sync[0] if single else sync
+        wrapped[0].config.param_sync_func = _one_or_all([model.start_param_sync for model in wrapped])
+
+
+def _one_or_all(functions: list[Any]) -> Any:
+    """The interleaved schedule takes a list with one entry per chunk, the others a bare function."""
+    return functions[0] if len(functions) == 1 else functions
 
 
 @contextlib.contextmanager

@@ -66,8 +66,6 @@ def run_loop(
 
             # 5. Checkpoint.
             if _due(step, options.save_interval, last):
-                if metrics is not None:
-                    metrics.flush()
                 progress.say(f"saved {save_checkpoint(training, run, step, data=inputs.identity)}")
                 clock.restart()
             if result.flag:

@@ -54,20 +54,17 @@ class Metrics:
         try:
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()
+            for name, tag in _TAGS[record["kind"]].items():
+                if record.get(name) is not None:
+                    self._board.add_scalar(tag, record[name], record["step"])
         except OSError as error:
             raise write_error(self.path, error) from error
-        for name, tag in _TAGS[record["kind"]].items():
-            if record.get(name) is not None:
-                self._board.add_scalar(tag, record[name], record["step"])
-
-    def flush(self) -> None:
-        """Push TensorBoard's queue to disk."""
-        self._board.flush()
 
     def close(self) -> None:
-        """Flush and close both."""
-        self._file.close()
-        self._board.close()
+        """Flush and close both. A full disk has been reported by then, or costs no more than TensorBoard's tail."""
+        for part in (self._file, self._board):
+            with contextlib.suppress(OSError):
+                part.close()
 
 
 @contextlib.contextmanager

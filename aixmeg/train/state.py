@@ -61,7 +61,7 @@ def _random_tensors() -> dict[str, Tensor]:
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
-    states |= {f"tracker.{name}": value for name, value in get_cuda_rng_tracker().get_states().items()}
+    states |= {f"tracker.{name}": value for name, value in _tracker().get_states().items()}
     return {name: value.cpu().unsqueeze(0) for name, value in states.items()}
 
 
@@ -70,8 +70,11 @@ def _set_random(loaded: dict[str, Tensor]) -> None:
     torch.set_rng_state(states["cpu"])
     if "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"])
-    tracker = get_cuda_rng_tracker()
-    tracker.set_states({name: states[f"tracker.{name}"] for name in tracker.get_states()})
+    _tracker().set_states({name: states[f"tracker.{name}"] for name in _tracker().get_states()})
+
+
+def _tracker() -> Any:
+    return get_cuda_rng_tracker()
 
 
 def _sharded(name: str, value: Tensor, topology: Topology) -> ShardedTensor:

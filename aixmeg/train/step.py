@@ -66,7 +66,7 @@ def run_schedule(
     training: Training, batches: Sequence[Batch], forward: Any, *, forward_only: bool
 ) -> list[dict[str, Tensor]]:
     """Drive the micro-batches through the stages; what `forward`'s loss function reports, on the last stage only."""
-    models = training.wrapped
+    models: list[Any] = list(training.wrapped)
     iterators: list[Iterator[Batch]] = [iter(batches) for _ in models]
     return get_forward_backward_func()(
         forward_step_func=forward,

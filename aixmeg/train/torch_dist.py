@@ -23,8 +23,12 @@ from megatron.core.dist_checkpointing.strategies.torch import (
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
-from torch.distributed.checkpoint import CheckpointException, FileSystemWriter
-from torch.distributed.checkpoint import save as save_torch
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
+from torch.distributed.checkpoint.state_dict_saver import save as save_torch
+from torch.distributed.checkpoint.storage import WriteResult
+from torch.futures import Future
 
 from aixmeg.errors import UserError
 from aixmeg.train.together import on_rank_zero
@@ -45,12 +49,13 @@ def save(state: ShardedState, folder: Path, *, metadata: dict[str, Any]) -> None
     """
     sharded, common = save_preprocess({**state, "content_metadata": metadata})
     on_rank_zero(lambda: TorchCommonSaveStrategy("torch", 1).save_common(common, folder))
-    by_key, *_ = _replace_state_dict_keys_with_sharded_keys(sharded, keep_only_main_replica=True)
+    by_key, *_ = _replace_state_dict_keys_with_sharded_keys(dict(sharded), keep_only_main_replica=True)
     planner = MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False)
     try:
-        save_torch(mcore_to_pyt_state_dict(by_key), storage_writer=FileSystemWriter(folder), planner=planner)
+        save_torch(mcore_to_pyt_state_dict(by_key), storage_writer=_Writer(folder), planner=planner)
     except CheckpointException as error:
-        raise _first_os_error(error) or error from error
+        refused = [failure for failure, _ in error.failures.values() if isinstance(failure, OSError)]
+        raise (refused[0] if refused else error) from error
     on_rank_zero(lambda: save_config(CheckpointingConfig("torch_dist", 1), str(folder)))
 
 
@@ -61,20 +66,23 @@ def load(state: ShardedState, folder: Path) -> ShardedState:
         UserError: the checkpoint lacks a tensor, has another shape, or is damaged.
     """
     try:
-        return load_sharded(state, str(folder))
+        loaded: Any = load_sharded(state, str(folder))
     except (CheckpointException, CheckpointingException, OSError, EOFError, pickle.UnpicklingError) as error:
         cause = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise UserError(
             f"cannot read the checkpoint {folder}: {cause[0]}; if it is damaged, delete it and write the name of "
             f"another one into {folder.parent / 'latest'}"
         ) from error
+    return loaded
 
 
-def _first_os_error(error: CheckpointException) -> OSError | None:
-    for failure, _ in error.failures.values():
-        cause: BaseException | None = failure
-        while cause is not None:
-            if isinstance(cause, OSError):
-                return cause
-            cause = cause.__cause__ or cause.__context__
-    return None
+class _Writer(FileSystemWriter):
+    """torch.save hides a full disk: when a write fails, closing its archive fails too, and that is what it raises."""
+
+    def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
+        try:
+            return super().write_data(plan, planner)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
