@@ -52,7 +52,7 @@ def _print_summary(console: Any, config: Config, summary: Mapping[str, Any], sec
         console.print(
             f"[bold]{_plural(part['files'], f'{name} example')}[/] from {_plural(part['repositories'], 'repository')}: "
             f"{part['tokens']:,} tokens, {part['bytes_per_token']:.2f} bytes per token",
-            highlight=False,
+            soft_wrap=True,
         )
     train = summary["train"]
     table = Table("training", "examples", "share", "tokens", "bytes/token", box=None, header_style="bright_black")

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
 from aixmeg.data.encode import header_of
 from aixmeg.data.indexed import TokenStream
-from aixmeg.data.sidecar import MODES, OBJECTIVES, ROW, SPM, load_array
+from aixmeg.data.sidecar import MODES, NO_MODE, OBJECTIVES, PSM, ROW, SPM, load_array
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
@@ -72,20 +73,33 @@ def read_examples(folder: Path, split: str, wanted: Sequence[int]) -> Iterator[S
             yield Shown(row, json.loads(line), stream.read(start, start + int(row["length"])).tolist())
 
 
-def choose_indices(total: int, *, count: int, index: int | None) -> list[int]:
-    """`count` neighbours from `index` on, or as many spread evenly over the split.
+def choose_indices(modes: np.ndarray, *, count: int, index: int | None) -> list[int]:
+    """`count` neighbours from `index` on, or as many spread evenly over the split, in PSM, SPM, NTP form by turns.
+
+    Args:
+        modes: index in MODES of each example, uint8 [examples].
+        count: how many to show; fewer where the split has fewer.
+        index: the first one, or None.
 
     Raises:
         UserError: nothing to show, or `index` out of range.
     """
+    total = len(modes)
     if count < 1:
         raise UserError(f"--count {count} shows nothing; choose 1 or more")
-    if index is None:
-        count = min(count, total)
-        return [(2 * i + 1) * total // (2 * count) for i in range(count)]
-    if not 0 <= index < total:
-        raise UserError(f"--index {index} is outside the split's {total} examples; choose 0 to {total - 1}")
-    return list(range(index, min(index + count, total)))
+    if index is not None:
+        if not 0 <= index < total:
+            raise UserError(f"--index {index} is outside the split's {total} examples; choose 0 to {total - 1}")
+        return list(range(index, min(index + count, total)))
+    count = min(count, total)
+    chosen = []
+    for turn in range(count):
+        first, end = turn * total // count, (turn + 1) * total // count
+        middle = (first + end) // 2
+        # The one of the wanted form nearest to the middle of this stretch.
+        wanted = first + np.flatnonzero(modes[first:end] == (PSM, SPM, NO_MODE)[turn % 3])
+        chosen.append(int(wanted[np.abs(wanted - middle).argmin()]) if wanted.size else middle)
+    return chosen
 
 
 def segments(shown: Shown, tokenizer: CodeTokenizer) -> list[Segment]:
@@ -174,8 +188,8 @@ def show_examples(
             f"{folder} was built with another tokenizer than {tokenizer.model_file} (SHA-256 begins with "
             f"{summary['tokenizer_sha256'][:12]}, not {tokenizer.sha256[:12]}); build it again with `aixmeg data build`"
         )
-    total = len(load_array(folder / f"{split}.examples.npy", ROW))
-    wanted = choose_indices(total, count=count, index=index)
+    modes = load_array(folder / f"{split}.examples.npy", ROW)["mode"]
+    wanted, total = choose_indices(modes, count=count, index=index), len(modes)
     legend = Text("in the order the model reads: ")
     for role in ("special", "header", "prefix", "suffix", "middle"):
         legend.append(f" {role} ", STYLES[role]).append(" ")

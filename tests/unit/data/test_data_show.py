@@ -93,18 +93,26 @@ def test_control_characters_do_not_reach_the_terminal(make_config, tok):
 
 
 def test_spread_and_ranges():
-    assert choose_indices(100, count=4, index=None) == [12, 37, 62, 87]
-    assert choose_indices(2, count=5, index=None) == [0, 1]
-    assert choose_indices(10, count=3, index=8) == [8, 9]
+    same = np.ones(100, np.uint8)
+    assert choose_indices(same, count=4, index=None) == [12, 37, 62, 87]
+    assert choose_indices(same[:2], count=5, index=None) == [0, 1]
+    assert choose_indices(same[:10], count=3, index=8) == [8, 9]
+    mixed = np.array([0, 0, 0, 1, 2] * 20, np.uint8)
+    chosen = choose_indices(mixed, count=4, index=None)
+    assert mixed[chosen].tolist() == [1, 2, 0, 1]
+    assert np.abs(np.array(chosen) - [12, 37, 62, 87]).max() <= 3
     with pytest.raises(UserError, match="--index 10 is outside the split's 10 examples; choose 0 to 9"):
-        choose_indices(10, count=1, index=10)
+        choose_indices(same[:10], count=1, index=10)
     with pytest.raises(UserError, match="--count 0"):
-        choose_indices(10, count=0, index=None)
+        choose_indices(same, count=0, index=None)
 
 
 def test_refusals(built, capsys):
     show(built, count=1, split="valid")
-    assert "valid 20 of 40 · " in capsys.readouterr().out
+    title = capsys.readouterr().out.splitlines()[2]
+    assert title.startswith("valid ")
+    assert " of 40 · " in title
+    assert "fim · psm · " in title
     summary = built.paths.at("data") / "data.json"
     content = json.loads(summary.read_text())
     summary.write_text(json.dumps(content | {"tokenizer_sha256": "0" * 64}))
