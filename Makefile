@@ -14,7 +14,7 @@ SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 .PHONY: quickstart install dev test lint format bench clean
 
 quickstart: install
-	$(BIN)/aixmeg quickstart $(ARGS)
+	@$(BIN)/aixmeg quickstart $(ARGS)
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -22,18 +22,22 @@ dev: $(VENV)/.dev
 $(VENV)/.torch:
 	@$(PYTHON) -c 'import sys; sys.exit(f"aixmeg needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}; run make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	@command -v $${CXX:-g++} >/dev/null || { echo "no C++ compiler: apt-get install g++, or set CXX"; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv"; exit 1; }
-	$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	@echo "environment: $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv"; exit 1; }
+	@echo "installing $(TORCH)"
+	@$(PIP) install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
 	@touch $@
 
 # torch stays as it is; csrc/ is built inside this step, and again when one of its files changes
 $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
-	$(PIP) install "setuptools>=77"
-	$(PIP) install --no-build-isolation -e .
+	@echo "installing aixmeg and what it needs, building csrc/"
+	@$(PIP) install "setuptools>=77"
+	@$(PIP) install --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(PIP) install --no-build-isolation -e '.[dev]'
+	@echo "installing the development tools"
+	@$(PIP) install --no-build-isolation -e '.[dev]'
 	@touch $@
 
 test: dev

@@ -146,7 +146,7 @@ def _summary(
 
 
 def _tokens(data: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {data['splits'][name]['tokens']:,} tokens" for name in ("train", "valid"))
+    return ", ".join(f"{name} {data[name]['tokens']:,} tokens" for name in ("train", "valid"))
 
 
 def _nats(value: float | None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from aixmeg.config import Config
 from aixmeg.corpus import read_corpus
 from aixmeg.data.indexed import TokenStream
-from aixmeg.data.sidecar import PSM, ROW, SFIM, load_array
+from aixmeg.data.sidecar import ROW, SFIM, load_array
 from aixmeg.errors import UserError
 from aixmeg.files import write_json
 from aixmeg.generate.source import Surroundings
@@ -23,6 +23,9 @@ from aixmeg.tokenizer import CodeTokenizer
 
 MAX_MIDDLE_TOKENS = 24
 MAX_NEW_TOKENS = 32
+MIN_LINES_BEFORE = 3
+"""A hole at the very top of a file asks the model to guess what the file is about."""
+CANDIDATES = 64
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Hole:
 
 
 def choose_holes(config: Config, count: int) -> list[Hole]:
-    """Held-out structured examples that fit the context, spread over the split.
+    """Held-out structured examples with a short middle, spread over the split.
 
     Raises:
         UserError: the split has none.
@@ -52,16 +55,21 @@ def choose_holes(config: Config, count: int) -> list[Hole]:
     data = config.paths.at("data")
     stream = TokenStream(data / "valid")
     rows = load_array(data / "valid.examples.npy", ROW)
-    fits = (rows["length"] + MAX_NEW_TOKENS < config.model.seq_length) & (rows["middle_length"] <= MAX_MIDDLE_TOKENS)
-    short = np.flatnonzero(fits & (rows["objective"] == SFIM) & (rows["mode"] == PSM))
+    short = np.flatnonzero((rows["objective"] == SFIM) & (rows["middle_length"] <= MAX_MIDDLE_TOKENS))
     if not len(short):
         raise UserError(
-            f"{data} holds out no structured example of at most {config.model.seq_length} tokens; "
-            "raise data.valid_share or model.seq_length"
+            f"{data} holds out no structured example with a middle of at most {MAX_MIDDLE_TOKENS} tokens; "
+            "raise data.valid_share"
         )
-    chosen = rows[short[np.linspace(0, len(short) - 1, min(count, len(short)), dtype=np.int64)]]
     tokenizer = CodeTokenizer.from_folder(config.paths.at("tokenizer"))
-    return list(_read(config.paths.at("corpus"), chosen, stream, tokenizer))
+    candidates = list(_read(config.paths.at("corpus"), rows[_spread(short, CANDIDATES)], stream, tokenizer))
+    inside = [hole for hole in candidates if hole.prefix.count("\n") >= MIN_LINES_BEFORE] or candidates
+    return [inside[i] for i in _spread(np.arange(len(inside)), count)]
+
+
+def _spread(indices: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of `indices`, evenly spaced."""
+    return indices[np.linspace(0, len(indices) - 1, min(count, len(indices)), dtype=np.int64)]
 
 
 def _read(corpus: Path, rows: np.ndarray, stream: TokenStream, tokenizer: CodeTokenizer) -> Iterator[Hole]:
