@@ -2,17 +2,14 @@
 
 import pytest
 import torch
-from cuda_emulated import assert_near, offset_copy
+from cuda_emulated import offset_copy
+from nearness import assert_near, leaf
 
 from aixmeg.ops import reference_cross_entropy, reference_rms_norm, reference_rotary, reference_swiglu, rotary_tables
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float", "bfloat16"])
 OFFSETS = pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "misaligned"])
 EPS = 1e-5
-
-
-def leaf(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.double().requires_grad_()
 
 
 @DTYPES
