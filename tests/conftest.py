@@ -1,17 +1,12 @@
 """Fixtures that several packages' tests share."""
 
 import os
-import sysconfig
 from pathlib import Path
 
 import pytest
+from stdlib_sources import stdlib_files
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-def stdlib_files(pattern: str = "*.py") -> list[Path]:
-    """Files of Python's standard library, by path."""
-    return sorted(Path(sysconfig.get_paths()["stdlib"]).glob(pattern))
 
 
 @pytest.fixture(scope="session")

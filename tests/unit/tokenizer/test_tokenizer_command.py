@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import stdlib_files
+from stdlib_sources import stdlib_files
 
 from aixmeg.config import Config, PathsConfig, TokenizerConfig
 from aixmeg.errors import UserError
@@ -30,7 +30,7 @@ def write_corpus(folder: Path, texts: list[str], shards: int = 2) -> None:
     for shard in range(shards):
         lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records[shard::shards]]
         (folder / f"shard-{shard:05d}.jsonl").write_bytes("".join(lines).encode())
-    (folder / "report.json").write_text(json.dumps({"kept": {"files": len(records)}}))
+    (folder / "report.json").write_text(json.dumps({"shards": shards}))
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import sentencepiece
-from conftest import stdlib_files
 from hypothesis import given
 from hypothesis import strategies as st
+from stdlib_sources import stdlib_files
 from tokenizers import Tokenizer
 
 from aixmeg.errors import UserError

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import stdlib_files
 from hypothesis import given
 from hypothesis import strategies as st
+from stdlib_sources import stdlib_files
 
 from aixmeg.errors import UserError
 from aixmeg.tokenizer import CodeTokenizer
