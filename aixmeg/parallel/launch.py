@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -98,9 +99,11 @@ def start(launch: Launch, *, timeout: timedelta = timedelta(minutes=10)) -> None
         _stay_on_loopback()
     if launch.world_size == 1:
         store = torch.distributed.HashStore()  # pyright: ignore[reportPrivateImportUsage] (no socket, no port)
+        hook = sys.excepthook
         torch.distributed.init_process_group(
             launch.backend, store=store, rank=0, world_size=1, timeout=timeout, device_id=bound
         )
+        sys.excepthook = hook  # torch's prefixes every line with the rank, and nests each time it is installed
         return
     try:
         torch.distributed.init_process_group(

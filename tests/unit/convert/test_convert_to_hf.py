@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from full_disk import small_disk
 from tiny_run import MODELS
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
@@ -194,17 +194,9 @@ def test_a_symbolic_link_keeps_pointing(runs: Runs, tmp_path: Path) -> None:
     assert (tmp_path / "disk" / "model.safetensors").exists()
 
 
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_leaves_nothing(runs: Runs, tmp_path: Path, small_disk: None) -> None:
+def test_a_full_disk_leaves_nothing(runs: Runs, tmp_path: Path) -> None:
     run = runs("grouped")
-    with pytest.raises(UserError, match="cannot write model.safetensors.*free space"):
+    with small_disk(100_000), pytest.raises(UserError, match="cannot write model.safetensors.*free space"):
         convert(run, tmp_path / "hf")
     assert list(tmp_path.iterdir()) == []
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from full_disk import small_disk
 
 from aixmeg.convert.weights import SafetensorsFolder, write_weights
 from aixmeg.errors import UserError
@@ -53,16 +52,8 @@ def test_views_and_shared_storage_are_written_whole(tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").stat().st_size < 1000
 
 
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_is_a_user_error(tmp_path: Path, small_disk: None) -> None:
-    with pytest.raises(UserError, match=r"cannot write model\.safetensors .*free space"):
+def test_a_full_disk_is_a_user_error(tmp_path: Path) -> None:
+    with small_disk(100), pytest.raises(UserError, match=r"cannot write model\.safetensors .*free space"):
         write(tmp_path)
 
 
