@@ -158,6 +158,15 @@ class ValidDataset:
         tokens[: len(piece)] = piece
         return tokens, self._kinds(start + 1, start + 1 + self.seq_length)
 
+    def windows_of(self, kind: int) -> np.ndarray:
+        """Ascending indices, int64, of the windows that count at least one label of `kind`."""
+        rows = (self._kind == kind) & (self._first < self._ends)
+        # Label t of window k stands at position k * S + t + 1 of the stream.
+        first, last = (self._first[rows] - 1) // self.seq_length, (self._ends[rows] - 2) // self.seq_length
+        count = last - first + 1
+        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        return np.unique(np.repeat(first, count) + within)
+
     def _kinds(self, start: int, stop: int) -> np.ndarray:
         """Kind of the stream positions [start, stop), uint8."""
         kinds = np.zeros(stop - start, np.uint8)

@@ -32,10 +32,18 @@ class ValidBatch(Batch):
     kinds: Tensor  # [b, s] uint8
 
 
-def held_out_windows(count: int, wanted: int) -> list[int]:
-    """`wanted` window indices spread evenly over `count`; all of them when there are fewer."""
-    wanted = min(count, wanted)
-    return [i * count // wanted for i in range(wanted)]
+def held_out_windows(dataset: ValidDataset, wanted: int) -> list[int]:
+    """About `wanted` windows: half with next-token labels and half with middles, each spread evenly over the split.
+
+    Middles are few tokens of long files: windows spread without regard to what they count might hold none.
+    """
+    found = [dataset.windows_of(kind) for kind in _KINDS.values()]
+    found = [windows for windows in found if len(windows)]
+    chosen: set[int] = set()
+    for windows in found:
+        number = min(len(windows), max(1, wanted // len(found)))
+        chosen.update(windows[np.arange(number) * len(windows) // number].tolist())
+    return sorted(chosen)
 
 
 def evaluate(training: Training, dataset: ValidDataset, windows: Sequence[int]) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aixmeg.config import Config
 from aixmeg.data.stream import TrainDataset, ValidDataset
+from aixmeg.errors import UserError
 from aixmeg.train.evaluate import held_out_windows, unigram_losses
 
 
@@ -38,6 +39,8 @@ def open_inputs(config: Config, identity: dict[str, Any]) -> Inputs:
     if not (folder / "valid.idx").exists():
         return Inputs(train=train, valid=None, windows=[], unigram=None, identity=identity)
     valid = ValidDataset(folder / "valid", seq_length=model.seq_length, vocab_size=model.vocab_size)
-    windows = held_out_windows(len(valid), config.train.eval_samples)
+    windows = held_out_windows(valid, config.train.eval_samples)
+    if not windows:
+        raise UserError(f"{folder / 'valid.bin'} counts no held-out label; raise data.valid_share and build again")
     unigram = unigram_losses(folder, valid, windows)
     return Inputs(train=train, valid=valid, windows=windows, unigram=unigram, identity=identity)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aixmeg.data.indexed import TokenStream, token_type, write_index
 from aixmeg.data.sidecar import FIM, NTP, ROW, SFIM
-from aixmeg.data.stream import TrainDataset, ValidDataset, permutation, unigram_loss
+from aixmeg.data.stream import KIND_MIDDLE, KIND_NTP, TrainDataset, ValidDataset, permutation, unigram_loss
 from aixmeg.errors import UserError
 
 
@@ -132,6 +132,15 @@ def test_every_label_has_its_kind_once(valid_folder, seq_length):
     assert not any(kinds[26:])  # padding is not counted
     with pytest.raises(IndexError):
         dataset[len(dataset)]
+
+
+@pytest.mark.parametrize("seq_length", [1, 2, 3, 5, 7, 26, 27, 100])
+def test_windows_of_a_kind_are_those_that_count_it(valid_folder, seq_length):
+    dataset = ValidDataset(valid_folder / "valid", seq_length=seq_length, vocab_size=40)
+    for kind in (KIND_NTP, KIND_MIDDLE):
+        counting = [index for index in range(len(dataset)) if (dataset[index][1] == kind).any()]
+        assert counting
+        assert dataset.windows_of(kind).tolist() == counting
 
 
 def test_unigram_loss_is_the_mean_over_the_counted_labels(valid_folder):
