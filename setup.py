@@ -19,6 +19,7 @@ import shlex
 import shutil
 import site
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,7 @@ def find_torch() -> Torch:
         # Inside pip's isolated build these still name the target environment.
         Path(sysconfig.get_path("purelib"), "torch"),
         Path(sysconfig.get_path("platlib"), "torch"),
+        Path(sysconfig.get_path("purelib", vars={"base": sys.base_prefix}), "torch"),  # venv --system-site-packages
         Path(site.getusersitepackages(), "torch"),
     ]
     for folder in (Path(candidate) for candidate in candidates if candidate):
@@ -256,16 +258,17 @@ def cuda_library_folder(nvcc: str) -> Path:
 
 def extensions() -> list[Extension]:
     """What to build here."""
-    headers = sorted(str(path.relative_to(ROOT)) for path in CSRC.rglob("*") if path.suffix in (".h", ".inc"))
+    # All of csrc/, so that a source distribution made on a CPU machine can build the CUDA kernels elsewhere.
+    depends = sorted(str(path.relative_to(ROOT)) for path in CSRC.rglob("*") if path.is_file())
     cpu = [f"csrc/cpu/{name}.cpp" for name in ("avx512", "avx2", "generic", "dispatch")]
     cpu += ["csrc/bind/library.cpp", "csrc/bind/cpu.cpp"]
-    built = [Extension("aixmeg.ops._cpu", cpu, libraries=["torch_cpu"], depends=headers)]
+    built = [Extension("aixmeg.ops._cpu", cpu, libraries=["torch_cpu"], depends=depends)]
     cuda = [
         "csrc/bind/cuda.cpp",
         *(f"csrc/cuda/{name}.cu" for name in ("rms_norm", "swiglu", "rotary", "cross_entropy")),
     ]
     if cuda_wanted(find_torch(), find_nvcc()):
-        built.append(Extension("aixmeg.ops._cuda", cuda, libraries=["torch_cpu", "torch_cuda"], depends=headers))
+        built.append(Extension("aixmeg.ops._cuda", cuda, libraries=["torch_cpu", "torch_cuda"], depends=depends))
     return built
 
 

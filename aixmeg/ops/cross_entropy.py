@@ -55,12 +55,15 @@ def vocab_parallel_cross_entropy(logits: Tensor, target: Tensor, *, group: Proce
     return _CrossEntropy.apply(logits, target, group)
 
 
-def _combine(maximum: Tensor, total: Tensor, picked: Tensor, group: ProcessGroup | None) -> tuple[Tensor, ...]:
-    """Statistics of the whole vocabulary from those of every rank's slice, all [n] float32."""
+_Statistics = tuple[Tensor, Tensor, Tensor]  # maximum, total, picked: [n] float32 each, see csrc/bind/library.cpp
+
+
+def _combine(statistics: _Statistics, group: ProcessGroup | None) -> _Statistics:
+    """Statistics of the whole vocabulary from those of every rank's slice."""
     if group is None or group.size() == 1:
-        return maximum, total, picked
-    local = maximum
-    maximum = maximum.clone()
+        return statistics
+    local, total, picked = statistics
+    maximum = local.clone()
     dist.all_reduce(maximum, dist.ReduceOp.MAX, group)
     # A slice of only -inf logits has total 0; exp(-inf - maximum) keeps it 0.
     packed = torch.stack((total * torch.exp(local - maximum), picked))
@@ -77,8 +80,8 @@ class _CrossEntropy(torch.autograd.Function):
         rank, size = (0, 1) if group is None else (group.rank(), group.size())
         flat, flat_target = logits.reshape(-1, shard), target.reshape(-1)  # [n, v/tp], [n]
         first = rank * shard
-        local = torch.ops.aixmeg.cross_entropy_statistics(flat, flat_target, first, shard * size)
-        maximum, total, picked = _combine(*local, group)
+        statistics = torch.ops.aixmeg.cross_entropy_statistics(flat, flat_target, first, shard * size)
+        maximum, total, picked = _combine(statistics, group)
         log_total = torch.log(total)
         ctx.save_for_backward(flat, flat_target, maximum, log_total)
         ctx.first, ctx.shape = first, logits.shape
