@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aixmeg.config import Config
+    from aixmeg.corpus import SourceFile
     from aixmeg.tokenizer.check import Checked
     from aixmeg.tokenizer.sample import Sample
 
@@ -69,7 +70,7 @@ def _train_into(folder: Path, config: Config, console: Console) -> dict[str, Any
     options = config.tokenizer
     corpus = config.paths.at("corpus")
 
-    def keyed() -> Iterator[tuple[int, Any]]:
+    def keyed() -> Iterator[tuple[int, SourceFile]]:
         for file in read_corpus(corpus):
             yield document_key(options.seed, file.repository, file.path), file
 

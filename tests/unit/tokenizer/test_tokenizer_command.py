@@ -122,6 +122,14 @@ def test_a_folder_with_other_files_is_refused_before_work(root: Path, tmp_path: 
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("name", ["occupied", "occupied/below"])
+def test_a_file_in_the_way_is_a_user_error(root: Path, tmp_path: Path, name: str):
+    (tmp_path / "occupied").write_text("a file")
+    with pytest.raises(UserError, match="occupied"):
+        train(Config(paths=PathsConfig(root=root, tokenizer=tmp_path / name)))
+    assert (tmp_path / "occupied").read_text() == "a file"
+
+
 def test_a_failed_check_is_an_error_that_names_the_file(root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("aixmeg.tokenizer.export.merges", lambda tokenizer: [])
     with pytest.raises(UserError, match=r"^(repo\d/|built-in text).*differ from token"):

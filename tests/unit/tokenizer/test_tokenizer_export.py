@@ -109,6 +109,7 @@ def test_special_pieces_are_known_by_name(tokenizer: CodeTokenizer, hf):
     assert (hf.bos_token, hf.bos_token_id) == ("<s>", tokenizer.bos)
     assert (hf.eos_token, hf.eos_token_id) == ("</s>", tokenizer.eos)
     assert (hf.pad_token_id, hf.unk_token_id, len(hf)) == (tokenizer.eos, 0, tokenizer.vocab_size)
+    assert hf.clean_up_tokenization_spaces is False  # transformers 4 would decode "a , b" as "a, b"
     for field, piece in SPECIAL_PIECES.items():
         assert hf.convert_tokens_to_ids(piece) == getattr(tokenizer.special, field)
     ids = [tokenizer.bos, tokenizer.special.prefix, *tokenizer.encode("  x"), tokenizer.eos]
