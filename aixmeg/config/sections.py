@@ -74,7 +74,8 @@ class DataConfig:
     spm_share: float = 0.5
     """Share of infilling examples in suffix-prefix-middle order; the rest is prefix-suffix-middle."""
     valid_share: float = 0.02
-    """Share of repositories held out for validation, at least one; 0 disables the split."""
+    """Share of repositories held out for validation, by a hash of their names; more until they hold half this share of
+    the tokens; 0 disables the split."""
     max_middle_bytes: int = 4096
     """Longest middle of an infilling example."""
     seed: int = 1234
