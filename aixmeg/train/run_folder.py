@@ -13,6 +13,7 @@ import aixmeg
 from aixmeg.config import Config, dump_config
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, read_json, replace_folder, sha256_file, write_error, write_json
+from aixmeg.model.names import count_parameters
 from aixmeg.train.folders import checkpoints_folder, list_checkpoints, remove_unfinished
 from aixmeg.train.inputs import Inputs
 
@@ -93,6 +94,7 @@ def write_run(config: Config, inputs: Inputs, *, ranks: int) -> None:
         facts,
         {
             "unigram": inputs.unigram,
+            "parameters": count_parameters(config.model),
             "tokenizer_sha256": inputs.identity["tokenizer_sha256"],
             "versions": versions(),
             "ranks": ranks,

@@ -100,6 +100,11 @@ def test_the_run_is_self_contained(trained):
     assert (run / "tokenizer/tokenizer.model").read_bytes() == (root / "tokenizer/tokenizer.model").read_bytes()
     facts = json.loads((run / "run.json").read_text())
     assert facts["ranks"] == 1
+    # embedding and output, then per layer: norms, attention with 4 heads and its groups, gate, up and down, last norm
+    model = load_config(run / "config.yaml").model
+    kv = model.num_query_groups * 64 // model.num_attention_heads
+    layer = 2 * 64 + 64 * (64 + 2 * kv) + 64 * 64 + 3 * 64 * model.ffn_hidden_size
+    assert facts["parameters"] == 2 * 64 * model.vocab_size + model.num_layers * layer + 64
     assert set(facts["versions"]) >= {"aixmeg", "torch", "megatron-core"}
     manifest = json.loads((run / "checkpoints/step-00000010/aixmeg.json").read_text())
     assert (manifest["step"], manifest["consumed_samples"]) == (10, 40)
