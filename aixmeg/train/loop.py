@@ -78,7 +78,7 @@ class _Clock:
 
     def __init__(self, tokens_per_step: int) -> None:
         self._per_step = tokens_per_step
-        self._seconds = self._logged_seconds = 0.0
+        self._seconds = 0.0
         self._steps = 0
         self.tokens_per_second = 0.0
         """Of the newest step."""

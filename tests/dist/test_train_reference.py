@@ -54,8 +54,11 @@ def train_plainly(config, out):
         optimizer.step()
         records.append((step + 1, loss.item(), norm.item()))
     valid = ValidDataset(config.paths.at("data") / "valid", seq_length=64, vocab_size=128)
-    chosen = [i * len(valid) // 6 for i in range(6)]
-    tokens, kinds = (np.stack(part) for part in zip(*(valid[i] for i in chosen), strict=True))
+    chosen = set()  # of six windows half hold text, half hold middles, each spread evenly over those that do
+    for kind in (KIND_NTP, KIND_MIDDLE):
+        holding = [i for i in range(len(valid)) if kind in valid[i][1]]
+        chosen |= {holding[i * len(holding) // 3] for i in range(3)}
+    tokens, kinds = (np.stack(part) for part in zip(*(valid[i] for i in sorted(chosen)), strict=True))
     with torch.no_grad():
         losses = _token_losses(model, torch.from_numpy(tokens)).double().numpy()
     # A unigram model, the long way round: one label at a time.
