@@ -64,11 +64,12 @@ void run_swiglu(int type, int64_t rows, int64_t width, int64_t offset) {
                  aixmeg_cuda_swiglu_backward(type, y.data(), x.data(), dx.data(), rows, width, nullptr));
 }
 
-void run_rotary(int type, int64_t heads, int64_t half, int64_t offset) {
-  const int64_t sequence = 3, batch = 2, size = 2 * half, count = sequence * batch * heads * size;
-  const Buffer x(type, count, offset), y(type, count, offset), cosine(kAixmegFloat, sequence * half, 0),
-      sine(kAixmegFloat, sequence * half, 0);
-  const int64_t strides[3] = {batch * heads * size, heads * size, size};
+// `gap` elements lie between heads: with 1, no head after the first is aligned.
+void run_rotary(int type, int64_t heads, int64_t half, int64_t offset, int64_t gap) {
+  const int64_t sequence = 3, batch = 2, size = 2 * half, tokens = sequence * batch;
+  const Buffer x(type, tokens * heads * (size + gap), offset), y(type, tokens * heads * size, offset),
+      cosine(kAixmegFloat, sequence * half, 0), sine(kAixmegFloat, sequence * half, 0);
+  const int64_t strides[3] = {batch * heads * (size + gap), heads * (size + gap), size + gap};
   expect_success("rotary", aixmeg_cuda_rotary(type, x.data(), cosine.floats(), sine.floats(), y.data(), sequence, batch,
                                               heads, size, strides, 1, nullptr));
 }
@@ -87,7 +88,7 @@ int main(int count, char** arguments) {
       for (int64_t columns : {1, 4, 7, 8, 72, 257}) {
         run_rows(type, 4, columns, offset);
         run_swiglu(type, 3, columns, offset);
-        run_rotary(type, 5, columns, offset);
+        for (int64_t gap : {0, 1}) run_rotary(type, 5, columns, offset, gap);
       }
       run_rows(type, 2, 4104, offset);
       run_swiglu(type, 2, 2056, offset);

@@ -75,6 +75,22 @@ def test_is_what_transformers_computes():
         torch.testing.assert_close(turned.permute(1, 2, 0, 3), theirs, rtol=0, atol=1e-6)
 
 
+def test_float64_rounds_to_bfloat16_as_torch_does():
+    """Turning (1, 0) returns the table itself: every exponent, ties both ways, the largest numbers, NaN payloads."""
+    upper = torch.arange(0, 1 << 16, 3, dtype=torch.int64) << 16
+    lower = torch.tensor([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF])
+    bits = (upper[:, None] | lower).flatten()
+    values = torch.cat((bits, bits + (1 << 16))).to(torch.int32).view(torch.float32)
+    values = torch.where(values.abs() < 2.0**-126, 0.0, values)  # the product may flush what is below normal numbers
+    values = torch.cat((values, torch.tensor([0x7FFFFFFF, 0x7FC00001], dtype=torch.int32).view(torch.float32)))
+    x = torch.tensor([1.0, 0.0], dtype=torch.bfloat16).repeat(len(values), 1)[:, None, None]
+    cos = torch.where(values.isinf(), 0.0, values)[:, None]  # infinity times the zero would be NaN
+    turned = rotary(x, cos, torch.zeros_like(cos))[:, 0, 0, 0]
+    expected = cos[:, 0].to(torch.bfloat16)
+    assert torch.equal(turned.isnan(), expected.isnan())
+    assert torch.equal(turned[~expected.isnan()], expected[~expected.isnan()])
+
+
 def test_tables_continue_at_an_offset():
     cos, sin = rotary_tables(10, 8, 10_000.0)
     later_cos, later_sin = rotary_tables(4, 8, 10_000.0, offset=6)
