@@ -115,9 +115,9 @@ def test_same_bytes_for_any_number_of_workers(tmp_path: Path, build, monkeypatch
 
 
 def test_a_repository_stays_in_one_shard_when_it_fits(tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "SHARD_BYTES", 1000)
-    files = {f"r{repository}/m{index}.py": python_file(repository * 100 + index, 8)
-             for repository in range(6) for index in range(1 + 4 * (repository == 2))}  # fmt: skip
+    monkeypatch.setattr(shards, "SHARD_BYTES", 4 * len(python_file(100)))
+    files = {f"r{repository}/m{index}.py": python_file(100 + repository * 10 + index)
+             for repository in range(6) for index in range(9 if repository == 2 else 3)}  # fmt: skip
     report = build(write_tree(tmp_path / "src", files))
     where: dict[str, set[int]] = {}
     for number in range(report["shards"]):
