@@ -158,7 +158,7 @@ def compile_object(command: list[str], source: Path, target: Path) -> None:
     command = [*command, "-c", str(source), "-MMD", "-MF", str(target.with_suffix(".d")), "-o"]
     if not stale(target, command):
         return
-    print(f"compiling {source.relative_to(ROOT)}", flush=True)
+    print(f"compiling {source.relative_to(ROOT)}\n", end="", flush=True)  # one write: lines of two threads stay apart
     temporary = target.with_suffix(".part")
     run([*command, str(temporary)])
     temporary.replace(target)
