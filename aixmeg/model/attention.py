@@ -47,10 +47,10 @@ class RotaryAttention(MegatronModule):
         """Attention output `[s, b, np * hn]`.
 
         Raises:
-            NotImplementedError: a mask, a bias or packed sequences were given, which causal attention would ignore.
+            ValueError: a mask, a bias or packed sequences were given, which causal attention would ignore.
         """
         if attention_mask is not None or attention_bias is not None or packed_seq_params is not None:
-            raise NotImplementedError("this attention is causal over whole sequences: masks and packing are not read")
+            raise ValueError("this attention is causal over whole sequences: masks and packing are not read")
         s, b, heads, _ = query.shape
         cos, sin = _tables(max(s, self.max_sequence_length), query.shape[-1], self.rotary_base, query.device)
         query, key = rotary(query, cos[:s], sin[:s]), rotary(key, cos[:s], sin[:s])
