@@ -93,7 +93,7 @@ def test_rotary(emulated, dtype, inverse):
 def test_cross_entropy(emulated, dtype):
     logits, target, grad = torch.randn(24, 9, dtype=dtype).t(), torch.randint(0, 72, (9,)), torch.randn(9)
     if dtype == torch.float32:
-        logits = logits + 1000  # the maximum and the logarithm of the sum are no longer interchangeable
+        logits = logits + 1e5  # the maximum and the logarithm of the sum are no longer interchangeable
     target[:3] += 24 - target[:3] // 24 * 24  # some inside the second slice of three
     target = target.clamp(max=71)
     maximum, total, picked = emulated.cross_entropy_statistics(logits, target, 24, 72)
