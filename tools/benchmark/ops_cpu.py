@@ -178,7 +178,11 @@ def main() -> None:
     ]
     about = environment()
     show(rows, about)
-    measured = [{**asdict(row), "ratio": round(row.ratio, 2)} for row in rows]
+    measured = [
+        {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(row).items()}
+        | {"ratio": round(row.ratio, 2)}
+        for row in rows
+    ]
     write_json(arguments.out / "ops_cpu.json", {**about, "threads": 1, "unit": "ms, best of rounds", "rows": measured})
 
 
