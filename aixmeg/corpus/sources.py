@@ -22,6 +22,9 @@ GENERATED: Final = frozenset(
 
 _INSTALLER_ENDINGS: Final = (".dist-info", ".egg-info", ".libs", ".data")
 _OURSELVES: Final = "aixmeg"
+_EDITABLE: Final = "__editable__"
+"""Begins the names of the files that pip makes for editable installs; they hold paths of this machine, so that a clone
+in another folder would train on other tokens."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def _of_machine() -> Iterator[tuple[Path, Repository]]:
         for name in folders:
             if name != _OURSELVES and _is_repository(name) and not name.endswith(_INSTALLER_ENDINGS):
                 yield from _of_package(root, name, prefix)
-        yield root, Repository(modules, root, tuple(others))
+        yield root, Repository(modules, root, tuple(name for name in others if not name.startswith(_EDITABLE)))
 
 
 def _of_package(root: Path, name: str, prefix: str) -> Iterator[tuple[Path, Repository]]:
