@@ -61,7 +61,8 @@ def test_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "abc.py": "", "json/x.py": "", "site-packages/no/x.py": "", "__pycache__/x.py": "",
     })  # fmt: skip
     installed = write_tree(tmp_path / "site", {
-        "six.py": "", "__editable___mine_finder.py": "", "rich/x.py": "", "rich-1.dist-info/x.py": "", "aixmeg/x.py": "", "rich.libs/x.so": "",
+        "six.py": "", "__editable___mine_finder.py": "",
+        "rich/x.py": "", "rich-1.dist-info/x.py": "", "aixmeg/x.py": "", "rich.libs/x.so": "",
         "torch/include/a/include/x.h": "", "numpy/core/include/x.h": "",
     })  # fmt: skip
     paths = {"stdlib": str(stdlib), "purelib": str(installed), "platlib": str(installed)}
