@@ -1,9 +1,10 @@
 """Write and read megatron-core's `torch_dist` checkpoint format, synchronously and inside the training processes.
 
 The folder is what `megatron.core.dist_checkpointing.save` would write, and its `load` reads it. Two things differ on
-the way there. Its default writer spawns a manager process and forks one writer per file (3–5 s per save on a CPU,
-measured, whatever the model's size); torch's own synchronous writer needs neither. And there a full disk raises on the
-rank that meets it while the others wait for ever; here every phase ends with all ranks agreeing on its outcome.
+the way there. Its default writer spawns a manager process and forks one writer per file, which at the first save of a
+69 MB checkpoint took 1.7 s against 0.2 s here (two ranks, two cores) and forks processes that hold threads; torch's own
+synchronous writer needs neither. And there a full disk raises on the rank that meets it while the others wait for
+ever; here every phase ends with all ranks agreeing on its outcome.
 
 The format holds pickles (`.metadata`): load only checkpoints that you trust.
 """
