@@ -30,7 +30,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
@@ -73,9 +73,9 @@ def read_jsonl(path: Path) -> Iterator[Any]:
                 raise UserError(f"{path}, line {number}: not JSON ({error}); build it again") from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename inside `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's bytes, or the renames inside a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -88,7 +88,7 @@ def replace_folder(temporary: Path, final: Path) -> None:
     if final.exists():
         final.rename(old)
     temporary.rename(final)
-    sync_folder(final.parent)
+    sync(final.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -173,7 +173,7 @@ def _work(pipe: Connection, at: Any, limits: tuple[int, int], parent: int) -> No
                 os.abort()  # as the parser itself does
             except UserError as error:
                 answer = error
-            except Exception:
+            except Exception:  # any other error is raised in the parent, with the traceback of this process
                 answer = RuntimeError(f"shard {shard}:\n{traceback.format_exc()}")
             signal.setitimer(signal.ITIMER_PROF, 0)
             pipe.send(answer)

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from aixmeg.corpus.source_file import shard_name
 from aixmeg.errors import UserError
-from aixmeg.files import read_json, sync_folder, write_error, write_json
+from aixmeg.files import read_json, sync, write_error, write_json
 
 STATE_FOLDER: Final = ".building"
 
@@ -89,7 +89,7 @@ class Job:
             for shard in range(shards):
                 if self.shard(shard).exists():
                     self.shard(shard).replace(output / shard_name(shard))
-            sync_folder(output)
+            sync(output)
         except OSError as error:
             raise write_error(output, error) from error
         write_json(output / "report.json", report)

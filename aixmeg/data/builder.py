@@ -29,7 +29,7 @@ from aixmeg.data.parts import PART_BYTES, is_built, plan_parts
 from aixmeg.data.pool import build_parts
 from aixmeg.data.split import held_out
 from aixmeg.errors import UserError
-from aixmeg.files import atomic_write, read_json, sync_folder, write_error, write_json
+from aixmeg.files import atomic_write, read_json, sync, write_error, write_json
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
 
 SUMMARY: Final = "data.json"
@@ -163,7 +163,7 @@ def _publish(out: Path, folder: Path, summary: dict[str, Any]) -> None:
         for name in sorted([UNIGRAM, *names], key=lambda name: name.endswith(".idx")):
             if (out / name).exists():
                 (out / name).rename(folder / name)
-        sync_folder(folder)
+        sync(folder)
     except OSError as error:
         raise write_error(folder, error) from error
     write_json(folder / SUMMARY, summary)

@@ -6,6 +6,7 @@ S is the sequence length. A sample is S + 1 tokens: inputs are tokens[:-1], labe
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -178,15 +179,16 @@ class ValidDataset:
         return kinds
 
 
-def unigram_loss(folder: Path, vocab_size: int) -> dict[str, float | None]:
-    """Held-out cross-entropy of a unigram model of the training tokens (counts plus one), in nats per token.
+def unigram_loss(folder: Path, dataset: ValidDataset, windows: Iterable[int]) -> dict[str, float | None]:
+    """Cross-entropy, in nats per token, of a unigram model of the training tokens (counts plus one).
 
     Returns:
-        {"ntp": …, "middle": …} over the labels that ValidDataset counts; None where it counts none.
+        {"ntp": …, "middle": …} over the labels that `windows` of `dataset` count; None where they count none.
 
     Raises:
-        UserError: as ValidDataset, or counts of another vocabulary.
+        UserError: no counts in `folder`, or counts of another vocabulary.
     """
+    vocab_size = dataset.vocab_size
     counts = load_array(folder / "train.unigram.npy", np.dtype("<i8")).astype(np.float64)
     if len(counts) > vocab_size:
         raise UserError(
@@ -195,11 +197,10 @@ def unigram_loss(folder: Path, vocab_size: int) -> dict[str, float | None]:
         )
     smoothed = np.pad(counts, (0, vocab_size - len(counts))) + 1
     nats = np.log(smoothed.sum()) - np.log(smoothed)
-    dataset = ValidDataset(folder / "valid", seq_length=8192, vocab_size=vocab_size)
-    totals = dict.fromkeys((KIND_NTP, KIND_MIDDLE), 0.0)
-    labels = dict.fromkeys((KIND_NTP, KIND_MIDDLE), 0)
-    for index in range(len(dataset)):
-        tokens, kinds = dataset[index]
+    totals = {KIND_NTP: 0.0, KIND_MIDDLE: 0.0}
+    labels = {KIND_NTP: 0, KIND_MIDDLE: 0}
+    for window in windows:
+        tokens, kinds = dataset[window]
         for kind in totals:
             chosen = tokens[1:][kinds == kind]
             totals[kind] += float(nats[chosen].sum())

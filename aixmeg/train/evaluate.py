@@ -1,4 +1,4 @@
-"""Held-out loss of text (next-token examples) and of middles (infilling), and a unigram model's loss beside them.
+"""Held-out loss of text (next-token examples) and of middles (infilling).
 
 Shapes: `b` micro-batch, `s` sequence.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from aixmeg.data.sidecar import load_array
 from aixmeg.data.stream import KIND_MIDDLE, KIND_NTP, ValidDataset
 from aixmeg.train.batches import Batch, make_batch
 from aixmeg.train.build import Training
@@ -60,23 +58,6 @@ def evaluate(training: Training, dataset: ValidDataset, windows: Sequence[int]) 
         total += torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
     dist.all_reduce(total)
     return {name: (row[0] / row[1] if row[1] else None) for name, row in zip(_KINDS, total.tolist(), strict=True)}
-
-
-def unigram_losses(folder: Path, dataset: ValidDataset, windows: Sequence[int]) -> dict[str, float | None]:
-    """{"ntp", "middle"}: the same mean for a unigram model of the training tokens (counts plus one), same labels."""
-    counts = load_array(folder / "train.unigram.npy", np.dtype("<i8")).astype(np.float64) + 1
-    counts = np.pad(counts, (0, max(0, dataset.vocab_size - len(counts))), constant_values=1)
-    nats = math.log(counts.sum()) - np.log(counts)
-    losses: dict[int, list[np.ndarray]] = {KIND_NTP: [], KIND_MIDDLE: []}
-    for window in windows:
-        tokens, kinds = dataset[window]
-        for kind, found in losses.items():
-            found.append(nats[tokens[1:][kinds == kind]])
-    means = {kind: np.concatenate(found) for kind, found in losses.items()}
-    return {
-        name: float(means[kind].mean()) if len(means[kind]) else None
-        for name, kind in (("ntp", KIND_NTP), ("middle", KIND_MIDDLE))
-    }
 
 
 def _rank_batches(training: Training, dataset: ValidDataset, windows: Sequence[int]) -> list[ValidBatch]:

@@ -7,13 +7,12 @@ run/checkpoints/.step-….tmp       being written, or left by a kill; ignored, a
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from aixmeg.errors import UserError
-from aixmeg.files import atomic_write, read_json, replace_folder, write_json
+from aixmeg.files import atomic_write, read_json, replace_folder, sync, write_json
 
 MANIFEST = "aixmeg.json"
 LATEST = "latest"
@@ -102,7 +101,7 @@ def publish(run: Path, step: int, manifest: Manifest, *, keep: int) -> Path:
     temporary, final = temporary_folder(run, step), step_folder(run, step)
     files = sorted(path for path in temporary.iterdir() if path.is_file())
     for path in files:
-        _sync(path)
+        sync(path)
     write_json(temporary / MANIFEST, {**manifest, "files": {path.name: path.stat().st_size for path in files}})
     replace_folder(temporary, final)
     with atomic_write(final.parent / LATEST) as file:
@@ -128,11 +127,3 @@ def _remove(folder: Path) -> None:
     hidden = folder.with_name(f".{folder.name}.old")
     folder.rename(hidden)
     shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aixmeg.config import Config
-from aixmeg.data.stream import TrainDataset, ValidDataset
+from aixmeg.data.stream import TrainDataset, ValidDataset, unigram_loss
 from aixmeg.errors import UserError
-from aixmeg.train.evaluate import held_out_windows, unigram_losses
+from aixmeg.train.evaluate import held_out_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,5 +42,5 @@ def open_inputs(config: Config, identity: dict[str, Any]) -> Inputs:
     windows = held_out_windows(valid, config.train.eval_samples)
     if not windows:
         raise UserError(f"{folder / 'valid.bin'} counts no held-out label; raise data.valid_share and build again")
-    unigram = unigram_losses(folder, valid, windows)
+    unigram = unigram_loss(folder, valid, windows)
     return Inputs(train=train, valid=valid, windows=windows, unigram=unigram, identity=identity)

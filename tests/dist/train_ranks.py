@@ -174,7 +174,7 @@ def _rank(function: Callable[..., None], arguments: tuple, environment: dict[str
     except UserError as error:  # what aixmeg.cli does
         print(f"aixmeg: {error}", file=sys.stderr, flush=True)
         os._exit(2)
-    except Exception:
+    except Exception:  # a forked rank has no interpreter above it that would print the error
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)

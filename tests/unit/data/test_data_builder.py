@@ -239,7 +239,7 @@ def test_what_is_built_trains_and_validates(make_config, tok, tmp_path):
     is_ntp = rows["objective"] == 0
     assert (kinds == 1).sum() == (rows["length"][is_ntp] - 1).sum()
     assert (kinds == 2).sum() == (rows["middle_length"][~is_ntp] + 1).sum()
-    loss = unigram_loss(tmp_path / "data", tok.vocab_size)
+    loss = unigram_loss(tmp_path / "data", valid, range(len(valid)))
     assert loss["ntp"] is not None
     assert 3 < loss["ntp"] < np.log(tok.vocab_size)
     with pytest.raises(UserError, match="vocabulary of 1024, but vocab_size is 512"):

@@ -151,20 +151,23 @@ def test_unigram_loss_is_the_mean_over_the_counted_labels(valid_folder):
         name: np.mean([nats[t] for t, k in zip(stream, KINDS, strict=True) if k == kind])
         for name, kind in (("ntp", 1), ("middle", 2))
     }
-    assert unigram_loss(valid_folder, 50) == pytest.approx(expected, rel=1e-12)  # summation order only
+    dataset = ValidDataset(valid_folder / "valid", seq_length=5, vocab_size=50)
+    assert unigram_loss(valid_folder, dataset, range(len(dataset))) == pytest.approx(
+        expected, rel=1e-12
+    )  # summation order only
 
 
 def test_ids_above_the_vocabulary_are_refused(valid_folder, tmp_path):
     with pytest.raises(UserError, match=r"valid\.bin holds token id 32, but vocab_size is 32"):
         ValidDataset(valid_folder / "valid", seq_length=27, vocab_size=32)[0]
+    with pytest.raises(UserError, match="counts 40 ids"):
+        unigram_loss(valid_folder, ValidDataset(valid_folder / "valid", seq_length=5, vocab_size=39), [])
     prefix = write_stream(tmp_path / "train", numbered([30]))
     with pytest.raises(UserError, match="token id 2"):
         [TrainDataset(prefix, seq_length=5, seed=0, vocab_size=20)[i] for i in range(5)]
     (tmp_path / "data.json").write_text('{"vocab_size": 64}')
     with pytest.raises(UserError, match="vocabulary of 64, but vocab_size is 40"):
         TrainDataset(prefix, seq_length=5, seed=0, vocab_size=40)
-    with pytest.raises(UserError, match="counts 40 ids"):
-        unigram_loss(valid_folder, 39)
 
 
 def test_too_few_tokens_names_the_remedy(tmp_path):

@@ -55,7 +55,7 @@ def test_without_a_choice_the_fastest_is_taken(supported):
 def test_every_instruction_set_is_right(supported, isa):
     """The float64 tests of every op again, in a process with that choice."""
     if isa not in supported:
-        pytest.skip(f"this machine does not run {isa}")
+        pytest.skip(f"this processor has no {isa} instructions")
     if ops.resolved()["swiglu"].endswith(f"({isa})"):
         return  # what the other test files of this process run on
     files = [str(HERE / f"test_ops_{name}.py") for name in library.OPS]

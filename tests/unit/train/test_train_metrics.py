@@ -62,7 +62,7 @@ def test_a_fresh_start_forgets_a_run_that_never_saved(tmp_path):
     assert written(tmp_path) == []
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full, which refuses every write, is Linux's alone")
 def test_full_disk_is_a_user_error(tmp_path):
     metrics = Metrics(tmp_path)
     metrics._file = Path("/dev/full").open("w")  # noqa: SIM115 (closed by metrics)
