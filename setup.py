@@ -1,11 +1,12 @@
-"""Builds csrc/: aixmeg/ops/_cpu.so always, aixmeg/ops/_cuda.so where nvcc and a CUDA torch are found.
+"""Builds csrc/: aixmeg/ops/_cpu.so and aixmeg/native/_data.so always, aixmeg/ops/_cuda.so where nvcc and a CUDA torch
+are found, aixmeg/native/_syntax.so where the source of tree-sitter's core lies (build/tree-sitter, fetched by make).
 
 torch is found without being imported, so that pip's isolated build, which does not have it on its path, still builds
 against the torch of the target environment. An object is compiled again only when its source, a header it includes
 or its command changed.
 
-Environment: MAX_JOBS (parallel compilations), CXX, AIXMEG_TORCH_DIR (folder of the torch package), AIXMEG_CUDA
-(auto, 1, 0), AIXMEG_CUDA_ARCHS (default 80;90;100), CUDA_HOME or CUDACXX.
+Environment: MAX_JOBS (parallel compilations), CXX, CC, AIXMEG_TREE_SITTER_DIR, AIXMEG_TORCH_DIR (folder of the torch
+package), AIXMEG_CUDA (auto, 1, 0), AIXMEG_CUDA_ARCHS (default 80;90;100), CUDA_HOME or CUDACXX.
 """
 
 from __future__ import annotations
@@ -267,6 +268,9 @@ def extensions() -> list[Extension]:
         "csrc/bind/cuda.cpp",
         *(f"csrc/cuda/{name}.cu" for name in ("rms_norm", "swiglu", "rotary", "cross_entropy")),
     ]
+    # Plain C interfaces for the data path: no torch, no Python.
+    data = sorted(str(path.relative_to(ROOT)) for path in (CSRC / "data").glob("*.cpp"))
+    built.append(Extension("aixmeg.native._data", data, depends=depends))
     if cuda_wanted(find_torch(), find_nvcc()):
         built.append(Extension("aixmeg.ops._cuda", cuda, libraries=["torch_cpu", "torch_cuda"], depends=depends))
     return built

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aixmeg.config import Config
 
 Arguments = Sequence[tuple[tuple[str, ...], dict[str, Any]]]
-_OVERRIDE = re.compile(r"--([a-z_]+\.[\w-]+)(?:=(.*))?", re.DOTALL)
+_OVERRIDE = re.compile(r"--([a-z_]+(?:\.[\w-]+)+)(?:=(.*))?", re.DOTALL)
 
 
 def _option(*names: str, **settings: Any) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -1,11 +1,11 @@
 """Configuration: frozen dataclasses, YAML, cross-section rules. Imports no torch."""
 
+from aixmeg.config.corpus import CorpusConfig
+from aixmeg.config.data import DataConfig
 from aixmeg.config.load import apply_overrides, check_tree, dump_config, load_config, read_yaml
 from aixmeg.config.presets import PRESETS
 from aixmeg.config.root import Config
 from aixmeg.config.sections import (
-    CorpusConfig,
-    DataConfig,
     ModelConfig,
     OptimizerConfig,
     ParallelConfig,

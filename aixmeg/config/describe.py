@@ -8,20 +8,23 @@ import inspect
 from collections.abc import Sequence
 
 from aixmeg.config.root import Config
+from aixmeg.config.root import sections as all_sections
 
 
 def describe(sections: Sequence[str]) -> str:
     """Lines `--section.field TYPE (default): sentence` for each section."""
     root = Config()
     lines = ["configuration options (YAML syntax; they win over --config):"]
-    for name in sections:
-        section = getattr(root, name)
+    wanted = [(path, section) for path, section in all_sections(root) if path.split(".")[0] in sections]
+    for name, section in wanted:
         sentences = field_sentences(type(section))
         lines.append(f"\n{name}: {inspect.getdoc(section)}")
         if name == "model":
             lines.append("  --model.preset NAME: start from tiny, 1b or aixcoder_7b; other keys override it.")
         for item in dataclasses.fields(section):
             default = getattr(section, item.name)
+            if dataclasses.is_dataclass(default):
+                continue
             lines.append(f"  --{name}.{item.name} {item.type} ({_yaml(default)}): {sentences[item.name]}")
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import functools
@@ -14,7 +15,7 @@ from typing import Any
 import yaml
 
 from aixmeg.config.presets import PRESETS
-from aixmeg.config.root import Config
+from aixmeg.config.root import Config, sections
 from aixmeg.config.validate import conflicts
 from aixmeg.errors import UserError
 
@@ -50,13 +51,17 @@ def load_config(
 
 
 def apply_overrides(tree: Tree, overrides: Mapping[str, str]) -> None:
-    """Put `{"section.field": "yaml value"}` into the tree."""
+    """Put `{"section.field": "yaml value"}`, or `{"section.step.field": …}`, into the tree."""
     for key, text in overrides.items():
-        section, _, name = key.partition(".")
-        if tree.get(section) is None:
-            tree[section] = {}
-        if isinstance(tree[section], dict):
-            tree[section][name] = _parse(text, f"--{key}")
+        *sections, name = key.split(".")
+        branch: Any = tree
+        for section in sections:
+            if isinstance(branch, dict):
+                if branch.get(section) is None:
+                    branch[section] = {}
+                branch = branch[section]
+        if isinstance(branch, dict):
+            branch[name] = _parse(text, f"--{key}")
 
 
 def read_yaml(file: Path) -> Tree:
@@ -117,15 +122,15 @@ def _adapter() -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
     strict = ConfigDict(extra="forbid", strict=True)
-    for section in [Config, *(type(getattr(Config(), f.name)) for f in dataclasses.fields(Config))]:
-        section.__pydantic_config__ = strict  # type: ignore[attr-defined]
+    for _, section in sections(Config()):
+        type(section).__pydantic_config__ = strict  # type: ignore[attr-defined]
     return TypeAdapter(Config)
 
 
 def _to_config(tree: Tree, problems: list[str]) -> Config | None:
     from pydantic import ValidationError
 
-    present = {name: branch for name, branch in tree.items() if branch is not None}  # `train:` with nothing below it
+    present = _without_empty(tree)
     try:
         # Through JSON, so that lists become tuples and strings paths while strictness still refuses "8" for 8.
         return _adapter().validate_json(json.dumps(present, default=str))
@@ -135,13 +140,32 @@ def _to_config(tree: Tree, problems: list[str]) -> Config | None:
         return None
 
 
+def _without_empty(tree: Tree) -> Tree:
+    """Leave out sections with nothing below them (`train:`), which YAML reads as null."""
+    known = {path for path, _ in sections(Config())}
+
+    def clean(branch: Tree, path: str) -> Tree:
+        found = {}
+        for name, value in branch.items():
+            below = f"{path}.{name}" if path else str(name)
+            if below in known and value is None:
+                continue
+            found[name] = clean(value, below) if below in known and isinstance(value, dict) else value
+        return found
+
+    return clean(tree, "")
+
+
 def _conflicts_of_the_rest(tree: Tree, broken: list[list[Any]]) -> list[str]:
     """Rules that fields of the right type break among themselves, so that the list is complete at once."""
-    rest = {name: dict(branch) if isinstance(branch, dict) else branch for name, branch in tree.items()}
+    rest = copy.deepcopy(tree)
+    names = []
     for loc in broken:
-        branch = rest if len(loc) < 2 or not isinstance(rest.get(loc[0]), dict) else rest[loc[0]]
-        branch.pop(loc[0] if branch is rest else loc[1], None)
-    names = [".".join(str(part) for part in loc[:2]) for loc in broken]
+        branch, depth = rest, 0
+        while depth + 1 < len(loc) and isinstance(branch.get(loc[depth]), dict):
+            branch, depth = branch[loc[depth]], depth + 1
+        branch.pop(loc[depth], None)
+        names.append(".".join(str(part) for part in loc[: depth + 1]))
     found = conflicts(_adapter().validate_json(json.dumps(rest, default=str)))
     return [text for text in found if not any(name in text for name in names)]
 

@@ -1,10 +1,13 @@
 """The whole configuration: one YAML file describes a run from the corpus to the checkpoint."""
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from aixmeg.config.corpus import CorpusConfig
+from aixmeg.config.data import DataConfig
 from aixmeg.config.sections import (
-    CorpusConfig,
-    DataConfig,
     ModelConfig,
     OptimizerConfig,
     ParallelConfig,
@@ -26,3 +29,12 @@ class Config:
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def sections(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """`config` and every section inside it, with its path: "" , "corpus", "corpus.near" …"""
+    yield path, config
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from sections(value, f"{path}.{item.name}" if path else item.name)

@@ -32,26 +32,6 @@ class PathsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusConfig:
-    """Which source files are read and which are kept."""
-
-    sources: tuple[Path, ...] = ()
-    """Folders whose sub-folders are repositories; empty means this machine's own source code."""
-    languages: tuple[str, ...] = ()
-    """Languages to keep, by the names in aixmeg/languages; empty means every language with a grammar."""
-    min_file_bytes: int = 64
-    """Shorter files are dropped as `too_small`."""
-    max_file_bytes: int = 1_000_000
-    """Longer files are dropped as `too_large` without being read."""
-    max_repository_bytes: int = 0
-    """Budget per repository, first files in path order kept; 0 disables it."""
-    max_error_share: float = 0.05
-    """Share of a file's bytes inside syntax-error nodes above which it is dropped; 1.0 disables the filter."""
-    workers: int = 0
-    """Processes; 0 means one per core. The output does not depend on it."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
     """SentencePiece BPE over code."""
 
@@ -61,29 +41,6 @@ class TokenizerConfig:
     """Text sampled for training, taken evenly over the corpus; 0 means all of it."""
     seed: int = 1234
     """Decides which files are sampled."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Training examples from source files: objectives, forms, held-out split."""
-
-    ntp_share: float = 0.3
-    """Share of files trained with plain next-token prediction."""
-    fim_share: float = 0.0
-    """Share of files whose middle is a random span; the rest, 1 - ntp - fim, is structured FIM."""
-    spm_share: float = 0.5
-    """Share of infilling examples in suffix-prefix-middle order; the rest is prefix-suffix-middle."""
-    valid_share: float = 0.02
-    """Share of repositories held out for validation, by a hash of their names; more until they hold half this share of
-    the tokens; 0 disables the split."""
-    max_middle_bytes: int = 4096
-    """Longest middle of an infilling example."""
-    seed: int = 1234
-    """With the epoch and the document it decides every choice."""
-    epoch: int = 0
-    """Another epoch draws other middles from the same files."""
-    workers: int = 0
-    """Processes; 0 means one per core. The output does not depend on it."""
 
 
 @dataclass(frozen=True, kw_only=True)

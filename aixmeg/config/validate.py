@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aixmeg.config.root import Config
+from aixmeg.config.root import Config, sections
 
 
 def conflicts(config: Config, world_size: int | None = None) -> list[str]:
     """Every broken rule of `config`; with `world_size` also those that depend on the number of ranks."""
     found = [*_ranges(config), *_shares(config), *_model(config), *_parallel(config), *_pipeline(config)]
     found += [*_precision(config), *_optimizer(config)]
+    for path, section in sections(config):  # the rules of one sub-section stand in its own class
+        if hasattr(section, "problems"):
+            found += section.problems(path)
     if world_size is not None:
         found += _world(config, world_size)
     return found

@@ -15,10 +15,12 @@ MAY_IMPORT = {
     "files": {"errors"},
     "config": {"errors", "files"},
     "languages": {"errors", "files"},
-    "corpus": BASE,
-    "tokenizer": BASE | {"corpus"},
-    "sfim": BASE | {"tokenizer"},
-    "data": BASE | {"corpus", "sfim", "tokenizer"},
+    "native": {"errors"},
+    "syntax": {"errors", "languages", "native"},
+    "corpus": BASE | {"native", "syntax"},
+    "tokenizer": BASE | {"corpus", "native"},
+    "sfim": BASE | {"native", "syntax", "tokenizer"},
+    "data": BASE | {"corpus", "native", "sfim", "syntax", "tokenizer"},
     "ops": BASE,
     "parallel": BASE | {"ops"},
     "model": BASE | {"ops", "parallel"},
@@ -34,7 +36,7 @@ ONLY_IN = {
     "transformer_engine": {"model"},
     "transformers": {"convert", "tokenizer"},
 }
-NEVER_IN = {"torch": {"config", "languages", "corpus", "report", "cli", "errors", "files"}}
+NEVER_IN = {"torch": {"config", "languages", "native", "syntax", "corpus", "report", "cli", "errors", "files"}}
 
 
 def imports(file):

@@ -23,7 +23,8 @@ def build(folder, *arguments, **environment):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("source")
-    for name in ("setup.py", "pyproject.toml", "LICENSE", "aixmeg/__init__.py", "aixmeg/ops/__init__.py"):
+    for name in ("setup.py", "pyproject.toml", "LICENSE", "aixmeg/__init__.py", "aixmeg/ops/__init__.py",
+                 "aixmeg/native/__init__.py"):  # fmt: skip
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "README.md").touch()
@@ -38,6 +39,7 @@ def compiled(result):
 
 def test_only_what_changed_is_compiled_again(source):
     every = {f"{name}.cpp" for name in ("avx512", "avx2", "generic", "dispatch", "library", "cpu")}
+    every |= {path.name for path in (ROOT / "csrc" / "data").glob("*.cpp")}
     assert compiled(build(source)) == every
     library = source / "aixmeg" / "ops" / "_cpu.so"
     first = library.read_bytes()

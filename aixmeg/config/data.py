@@ -1,0 +1,35 @@
+"""The data section: examples from source files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aixmeg.config.packing import PackingConfig
+from aixmeg.config.sfim import SfimConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Training examples from source files: objectives, forms, held-out split."""
+
+    ntp_share: float = 0.3
+    """Share of files trained with plain next-token prediction."""
+    fim_share: float = 0.0
+    """Share of files whose middle is a random span; the rest, 1 - ntp - fim, is structured FIM."""
+    spm_share: float = 0.5
+    """Share of infilling examples in suffix-prefix-middle order; the rest is prefix-suffix-middle."""
+    valid_share: float = 0.02
+    """Share of repositories held out for validation, by a hash of their names; more until they hold half this share of
+    the tokens; 0 disables the split."""
+    max_middle_bytes: int = 4096
+    """Longest middle of an infilling example."""
+    seed: int = 1234
+    """With the epoch and the document it decides every choice."""
+    epoch: int = 0
+    """Another epoch draws other middles from the same files."""
+    workers: int = 0
+    """Processes; 0 means one per core. The output does not depend on it."""
+    sfim: SfimConfig = field(default_factory=SfimConfig)
+    """Structured fill-in-the-middle: strategies and sizes."""
+    packing: PackingConfig = field(default_factory=PackingConfig)
+    """How examples fill training samples."""

@@ -1,0 +1,1 @@
+"""Compiled helpers of the data path (csrc/data, csrc/syntax): plain C interfaces, without torch."""
