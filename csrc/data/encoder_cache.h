@@ -1,0 +1,79 @@
+// Ids of short texts that were met before: a table of fixed size whose older entries give way.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace aixmeg::encoder {
+
+// Texts of up to 8 * kWords bytes and kIds ids; sets of two entries.
+template <size_t kWords, size_t kIds>
+class Cache {
+ public:
+  static constexpr size_t kBytes = 8 * kWords;
+  using Key = std::array<uint64_t, kWords>;  // the text, zeros after it
+
+  struct alignas(kWords == 1 ? 32 : 64) Entry {
+    Key key{};
+    uint8_t length = 0;  // 0: free
+    uint8_t count = 0;
+    int32_t ids[kIds]{};
+  };
+  static_assert(sizeof(Entry) == (kWords == 1 ? 32 : 64), "half a cache line, or one");
+
+  explicit Cache(int bits) : entries_(size_t{2} << bits), shift_(63 - bits) {}
+
+  // `readable` bytes may be read at `text`.
+  static Key key(const uint8_t* text, size_t length, size_t readable) {
+    Key words{};
+    if (readable >= kBytes) {
+      std::memcpy(words.data(), text, kBytes);
+      for (size_t i = 0; i < kWords; ++i) words[i] &= mask(length, i);
+    } else {
+      std::memcpy(words.data(), text, length);
+    }
+    return words;
+  }
+
+  Entry* set_of(const Key& key, size_t length) {
+    uint64_t hash = length;
+    for (const uint64_t word : key) {
+      hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
+      hash ^= hash >> 32;
+    }
+    return &entries_[(hash * 0xBF58476D1CE4E5B9u) >> shift_ & ~size_t{1}];
+  }
+
+  static const Entry* find(const Entry* set, const Key& key, size_t length) {
+    for (const Entry* entry = set; entry != set + 2; ++entry) {
+      uint64_t other = entry->length ^ length;
+      for (size_t i = 0; i < kWords; ++i) other |= entry->key[i] ^ key[i];  // memcmp is a call, and slower
+      if (other == 0) return entry;
+    }
+    return nullptr;
+  }
+
+  static void put(Entry* set, const Key& key, size_t length, const int32_t* ids, size_t count) {
+    if (count > kIds) return;
+    set[1] = set[0];
+    set[0].key = key;
+    set[0].length = static_cast<uint8_t>(length);
+    set[0].count = static_cast<uint8_t>(count);
+    std::memcpy(set[0].ids, ids, count * sizeof *ids);
+  }
+
+ private:
+  // Bytes of word `i` that a text of `length` bytes fills.
+  static uint64_t mask(size_t length, size_t i) {
+    if (length >= 8 * i + 8) return UINT64_MAX;
+    return length <= 8 * i ? 0 : (uint64_t{1} << (8 * (length - 8 * i))) - 1;
+  }
+
+  std::vector<Entry> entries_;
+  int shift_;
+};
+
+}  // namespace aixmeg::encoder
