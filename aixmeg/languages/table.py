@@ -1,8 +1,8 @@
 """The table of languages and the rule that names a file's language.
 
 `languages.json` holds, per language, the extensions and header comments that aiXcoder-7B was trained with (taken as
-they are published, oddities included, so that prompts match) and the name of our grammar, null where
-tree-sitter-language-pack 0.13.0 has none.
+they are published, oddities included, so that prompts match), more extensions that its table lacks (`.mjs`, `.pyi`) and
+the name of our grammar, null where tree-sitter-language-pack 0.13.0 has none.
 """
 
 from __future__ import annotations
@@ -30,35 +30,50 @@ class Language:
     """Comment that names the language."""
     grammar: str | None
     """Name of the tree-sitter grammar; None where there is none."""
+    more_extensions: tuple[str, ...] = ()
+    """Endings that the published table lacks."""
 
 
 def _read_table() -> Mapping[str, Language]:
     rows = json.loads(Path(__file__).with_name("languages.json").read_text(encoding="utf-8"))
-    table = {name: Language(name=name, **row | {"extensions": tuple(row["extensions"])}) for name, row in rows.items()}
-    return MappingProxyType(table)
+    tuples = ("extensions", "more_extensions")
+    return MappingProxyType({
+        name: Language(name=name, **row | {key: tuple(row.get(key, ())) for key in tuples}) for name, row in rows.items()
+    })  # fmt: skip
 
 
 LANGUAGES: Mapping[str, Language] = _read_table()  # 105 rows, a third of a millisecond
 
-_BY_ENDING = {ending: language for language in LANGUAGES.values() for ending in language.extensions}
+_BY_ENDING = {
+    ending: language for language in LANGUAGES.values() for ending in (*language.extensions, *language.more_extensions)
+}
+
+
+def ending_of(path: str | PurePath) -> str | None:
+    """The part of a path by which the table lists it (`.py`, `.cmake.in`, `Makefile`); None when it does not.
+
+    The longest listed ending wins (`x.cmake.in`), in the file's own case first (`.C` is C++, `.c` is C) and then in
+    lower case (`X.PY`).
+    """
+    name = path.rpartition("/")[2] if isinstance(path, str) else path.name
+    for candidate in (name, name.lower()):
+        if candidate in _BY_ENDING:
+            return candidate
+        start = candidate.find(".")
+        while start >= 0:
+            if (ending := candidate[start:]) in _BY_ENDING:
+                return ending
+            start = candidate.find(".", start + 1)
+    return None
 
 
 def language_of(path: str | PurePath) -> Language | None:
     """The language of a file by its name alone; None when the table does not list it.
 
-    The longest listed ending wins (`x.cmake.in`), in the file's own case first (`.C` is C++, `.c` is C) and then in
-    lower case (`X.PY`). `.h` is C++, as in the table: the C++ grammar parses C headers too.
+    `.h` is C++, as in the published table; see `content.language_by_content` for what a file's text tells.
     """
-    name = PurePath(path).name
-    for candidate in (name, name.lower()):
-        if candidate in _BY_ENDING:
-            return _BY_ENDING[candidate]
-        start = candidate.find(".")
-        while start >= 0:
-            if language := _BY_ENDING.get(candidate[start:]):
-                return language
-            start = candidate.find(".", start + 1)
-    return None
+    ending = ending_of(path)
+    return None if ending is None else _BY_ENDING[ending]
 
 
 def canonical(name: str) -> Language:
@@ -70,8 +85,8 @@ def canonical(name: str) -> Language:
     language = LANGUAGES.get(name.lower())
     if language is None:
         raise UserError(f"unknown language {name!r}; choose among: {', '.join(sorted(LANGUAGES))}")
-    if language.extensions:
+    if language.extensions or language.more_extensions:
         return language
     # The table repeats some languages under a second name, with no extensions and the same language line.
-    twins = (other for other in LANGUAGES.values() if other.extensions)
+    twins = (other for other in LANGUAGES.values() if other.extensions or other.more_extensions)
     return next((other for other in twins if other.language_line == language.language_line), language)

@@ -1,8 +1,8 @@
 """Where documents come from: folders, git repositories, archives, JSON lines, Parquet.
 
-    rules = Rules.of(config.corpus, output)
-    for source in open_inputs(config.corpus, output):
-        for document in source.documents(rules): …
+rules = Rules.of(config.corpus, output)
+for source in open_inputs(config.corpus, output):
+    for document in source.documents(rules): …
 """
 
 from aixmeg.corpus.sources.folders import GENERATED, MACHINE_LANGUAGES, Repository, repositories

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from aixmeg.corpus.sources.rules import Rules
+    from aixmeg.corpus.sources.reading import Reading
 
 
 @dataclass(slots=True, kw_only=True)
@@ -17,7 +16,8 @@ class RawDocument:
 
     repository: str
     path: str
-    """Inside the repository, with `/`; valid UTF-8 (with `reason="bad_name"`, what is not is escaped)."""
+    """Inside the repository, with `/`; valid UTF-8 (with `reason="bad_name"`, what is not is escaped). An archive or
+    table may hold one path twice."""
     size: int
     """Bytes of the content, also when it was not read; 0 where the source does not tell."""
     language: str | None = None
@@ -34,24 +34,29 @@ class RawDocument:
 
 
 class Part(Protocol):
-    """A range of one repository, archive or table. A frozen dataclass of plain values: picklable, and JSON."""
+    """A range of one repository, archive or table: a frozen dataclass of strings, numbers and tuples of strings."""
 
     kind: ClassVar[str]
-
-    @property
-    def bytes(self) -> int:
-        """Estimate of the source bytes in it."""
-        ...
 
     @property
     def name(self) -> str:
         """What a message calls it."""
         ...
 
-    def documents(self, rules: Rules, wanted: Container[int] | None, skipped: Counter[str]) -> Iterator[RawDocument]:
-        """See `Input.documents`; indices count from 0 within the part."""
+    @property
+    def files(self) -> int:
+        """Estimate of the number of documents."""
+        ...
+
+    @property
+    def bytes(self) -> int:
+        """Estimate of the source bytes."""
+        ...
+
+    def documents(self, reading: Reading) -> Iterator[RawDocument]:
+        """Every document in order; calls `reading.take()` once for each, and leaves out those it refuses."""
         ...
 
     def signals(self) -> dict[str, dict[str, float]]:
-        """See `Input.signals`."""
+        """Signals of the repositories that begin in this range."""
         ...
