@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aixmeg.config.packing import PackingConfig
@@ -14,6 +15,9 @@ class DataConfig:
 
     ntp_share: float = 0.3
     """Share of files trained with plain next-token prediction."""
+    ntp_repository_share: float = 0.0
+    """Share of repositories all of whose files are NTP, as a part of ntp_share; in the others each file draws for
+    itself, so that ntp_share of all files come out as NTP; 0 makes every file draw."""
     fim_share: float = 0.0
     """Share of files whose middle is a random span; the rest, 1 - ntp - fim, is structured FIM."""
     spm_share: float = 0.5
@@ -33,3 +37,11 @@ class DataConfig:
     """Structured fill-in-the-middle: strategies and sizes."""
     packing: PackingConfig = field(default_factory=PackingConfig)
     """How examples fill training samples."""
+
+    def problems(self, where: str) -> Iterator[str]:
+        """Sentences on broken rules."""
+        if not 0.0 <= self.ntp_repository_share <= self.ntp_share:
+            yield (
+                f"{where}.ntp_repository_share={self.ntp_repository_share} must be between 0 and {where}.ntp_share="
+                f"{self.ntp_share}, which it is a part of; lower it, or raise ntp_share"
+            )

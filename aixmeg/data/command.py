@@ -44,6 +44,8 @@ def show(config: Config, *, count: int, split: str, index: int | None = None, ra
 def _print_summary(console: Any, config: Config, summary: Mapping[str, Any], seconds: float) -> None:
     from rich.table import Table
 
+    from aixmeg.data.totals import files_of
+
     for split in ("train", "valid"):
         if split not in summary:
             continue
@@ -67,11 +69,17 @@ def _print_summary(console: Any, config: Config, summary: Mapping[str, Any], sec
             table.add_row(name, f"{counted['files']:,}", f"{share:.1%}", f"{counted['tokens']:,}", f"{ratio:.2f}")
         table.add_section()
     console.print(table)
-    if train["by_node"]:
-        common = ", ".join(f"{kind} {number:,}" for kind, number in list(train["by_node"].items())[:6])
-        console.print(f"most frequent middles: {common}", soft_wrap=True)
-    if train["sfim_without_node"]:
-        console.print(f"sfim_without_node: {_plural(train['sfim_without_node'], 'file')} became ntp", soft_wrap=True)
+    for title, key in (("strategies", "by_strategy"), ("most frequent nodes", "by_node")):
+        if train[key]:
+            common = ", ".join(f"{name} {number:,}" for name, number in list(train[key].items())[:6])
+            console.print(f"{title}: {common}", soft_wrap=True)
+    for reason, languages in train["without_tree"].items():
+        instead = {"line": "whole lines", "random": "a random span", "ntp": "ntp"}[config.data.sfim.without_tree]
+        console.print(
+            f"without a syntax tree's middle ({reason}): {_plural(files_of(languages), 'file')}, {instead} instead, in "
+            + ", ".join(list(languages)[:6]),
+            soft_wrap=True,
+        )
     where = config.paths.at("data")
     console.print(f"written to {where} in {seconds:.0f} s; look at it with `aixmeg data show`", soft_wrap=True)
 

@@ -1,32 +1,110 @@
-"""One source file to one training example: choice, header lines, token ids."""
+"""Source files to training examples: choice, header lines, token ids.
+
+All calls to the tokenizer stand in `Encoder.slices`: header and text lie in one buffer, and its slices are encoded apart.
+"""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from aixmeg.config import DataConfig
 from aixmeg.corpus import SourceFile
 from aixmeg.languages import LANGUAGES, header_lines
 from aixmeg.sfim.choose import Choice, choose
-from aixmeg.sfim.format import Example, ntp_example, psm_example, spm_example
+from aixmeg.sfim.format import SEPARATOR, Example, infill_example, ntp_example
+from aixmeg.syntax import SyntaxTree
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
 
 
+@functools.lru_cache(maxsize=64)
 def header_of(language: str, path: str) -> str:
     """Header lines of a file; a language that the table does not list has none."""
     known = LANGUAGES.get(language)
     return "" if known is None else header_lines(known, path)
 
 
-def encode_source(source: SourceFile, tokenizer: CodeTokenizer, config: DataConfig) -> tuple[Example, Choice]:
-    """Choose the form of a file's example and lay it out."""
-    data = source.text.encode()
-    choice = choose(config, repository=source.repository, path=source.path, language=source.language, source=data)
-    header = header_of(source.language, source.path)
-    if choice.span is None:
-        return ntp_example(tokenizer, header=header, text=source.text), choice
-    parts = {
-        "prefix": data[: choice.span.start].decode(),
-        "middle": data[choice.span.start : choice.span.end].decode(),
-        "suffix": data[choice.span.end :].decode(),
-    }
-    layout = spm_example if choice.mode == "spm" else psm_example
-    return layout(tokenizer, header=header, **parts), choice
+@dataclass(frozen=True)
+class Input:
+    """A file with what is needed to make its example."""
+
+    source: SourceFile
+    text: bytes
+    """`source.text` as UTF-8."""
+    stored: Callable[[], SyntaxTree | None] = lambda: None
+    """Its syntax tree, where one was kept."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One file's row: its ids and how they came about."""
+
+    source: SourceFile
+    example: Example
+    choice: Choice
+    place: int = 0
+    """How many files stand before it in its example."""
+    in_front: bool = False
+    """Another file stands behind it."""
+
+
+class Encoder:
+    """Makes examples of files.
+
+    Args:
+        tokenizer: encodes the text.
+        config: the data section.
+    """
+
+    def __init__(self, tokenizer: CodeTokenizer, config: DataConfig) -> None:
+        self.tokenizer, self.config = tokenizer, config
+
+    def slices(self, data: bytes, bounds: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        """Ids of slices [start, end) of UTF-8 text, each encoded as a text of its own: int32 each."""
+        return [np.asarray(self.tokenizer.encode(data[start:end].decode()), np.int32) for start, end in bounds]
+
+    def plain(self, file: Input, *, first: bool = True, last: bool = True) -> Example:
+        """The file as plain text; with a line break behind it where another file follows in the example."""
+        header = header_of(file.source.language, file.source.path).encode()
+        data = header + file.text + (b"" if last else SEPARATOR)
+        ids = self.slices(data, [(0, len(header)), (len(header), len(data))])
+        return ntp_example(self.tokenizer, text=np.concatenate(ids), first=first, last=last)
+
+    def encode(self, file: Input, *, place: int = 0, infill: bool = False) -> Encoded:
+        """Choose the form of a file's example and lay it out.
+
+        Args:
+            file: the file.
+            place: how many files stand before it in its example, of which it is the last.
+            infill: it has a middle, whatever `ntp_share` says.
+        """
+        source, limits = file.source, self.config.sfim
+        header = header_of(source.language, source.path).encode()
+        data, cut = header + file.text, len(header)
+        middle: dict[tuple[int, int], np.ndarray] = {}
+
+        def accept(start: int, end: int) -> bool:
+            (ids,) = self.slices(data, [(cut + start, cut + end)])
+            middle[start, end] = ids
+            return limits.min_middle_tokens <= len(ids) <= limits.max_middle_tokens
+
+        choice = choose(
+            self.config, repository=source.repository, path=source.path, language=source.language, source=file.text,
+            stored=file.stored, accept=accept, infill=infill,
+        )  # fmt: skip
+        span = choice.span
+        if span is None or choice.mode == "none":
+            return Encoded(source, self.plain(file, first=place == 0), choice, place)
+        ends = [(0, cut), (cut, cut + span.start), (cut + span.end, len(data))]
+        known = middle.get((span.start, span.end))
+        if known is None:
+            ends.append((cut + span.start, cut + span.end))
+        head, prefix, suffix, *rest = self.slices(data, ends)
+        example = infill_example(
+            self.tokenizer, choice.mode, header=head, prefix=prefix, suffix=suffix,
+            middle=rest[0] if known is None else known, first=place == 0,
+        )  # fmt: skip
+        return Encoded(source, example, choice, place)

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,23 +21,25 @@ import numpy as np
 
 from aixmeg.config import DataConfig
 from aixmeg.corpus import SourceFile
-from aixmeg.data.encode import encode_source
+from aixmeg.data.context import encode_files
+from aixmeg.data.encode import Encoded, Encoder, Input
 from aixmeg.data.indexed import token_type
-from aixmeg.data.sidecar import MODES, OBJECTIVES
-from aixmeg.data.totals import add_totals, totals_of
+from aixmeg.data.sidecar import MODES, OBJECTIVES, STRATEGIES, WITHOUT_TREE
+from aixmeg.data.totals import Tally
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, read_json, write_json
-from aixmeg.sfim.choose import Choice
-from aixmeg.sfim.format import Example
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
 
 PART_BYTES: Final = 4 << 20
 """Bytes of a shard in one part: seconds of work, and a worker's memory is a few times this."""
 
 PART_ROW: Final = np.dtype(
-    [("length", "<i8"), ("objective", "u1"), ("mode", "u1"), ("middle_offset", "<i8"), ("middle_length", "<i8")]
-)
-"""Like sidecar.ROW, before the example's place in its document is known; middle_offset counts from its `<s>`."""
+    [
+        ("length", "<i8"), ("objective", "u1"), ("mode", "u1"), ("middle_offset", "<i8"), ("middle_length", "<i8"),
+        ("place", "<u4"), ("strategy", "u1"), ("without_tree", "u1"),
+    ]
+)  # fmt: skip
+"""Like sidecar.ROW, before the file's place in its document is known; middle_offset counts from its first token."""
 
 
 @dataclass(frozen=True)
@@ -89,20 +91,19 @@ def build_part(part: Part, tokenizer: CodeTokenizer, config: DataConfig) -> None
     with ExitStack() as stack:
         tokens = stack.enter_context(atomic_write(part.file(".bin"), "wb"))
         lines = stack.enter_context(atomic_write(part.file(".jsonl"), "wb"))
-        for line, source in _sources(part):
-            example, choice = encode_source(source, tokenizer, config)
-            tokens.write(np.asarray(example.ids, dtype).tobytes())
-            lines.write(described := _describe(source, choice))
-            rows.append(_row(example, choice))
-            runs.add(source, example, choice, len(described))
-            digest.update(line)
+        for encoded in encode_files(_inputs(part, digest), Encoder(tokenizer, config)):
+            tokens.write(encoded.example.ids.astype(dtype).tobytes())
+            lines.write(described := _describe(encoded))
+            rows.append(_row(encoded))
+            runs.add(encoded, len(described))
         np.save(stack.enter_context(atomic_write(part.file(".npy"), "wb")), np.array(rows, PART_ROW))
+    found = runs.finished()
     marker = {
-        "tokens": sum(run["tokens"] for run in runs.found),
+        "tokens": sum(run["tokens"] for run in found),
         "row_bytes": part.file(".npy").stat().st_size,
-        "line_bytes": sum(run["line_bytes"] for run in runs.found),
+        "line_bytes": sum(run["line_bytes"] for run in found),
         "sha256": digest.hexdigest(),
-        "runs": runs.found,
+        "runs": found,
     }
     write_json(part.file(".json"), marker)
 
@@ -111,20 +112,30 @@ class _Runs:
     """Neighbouring files of one repository, with their totals."""
 
     def __init__(self) -> None:
-        self.found: list[dict[str, Any]] = []
+        self._found: list[dict[str, Any]] = []
+        self._tally = Tally()
 
-    def add(self, source: SourceFile, example: Example, choice: Choice, line_bytes: int) -> None:
-        if not self.found or self.found[-1]["repository"] != source.repository:
-            self.found.append({"repository": source.repository, "files": 0, "tokens": 0, "line_bytes": 0, "totals": {}})
-        run = self.found[-1]
+    def add(self, encoded: Encoded, line_bytes: int) -> None:
+        repository = encoded.source.repository
+        if not self._found or self._found[-1]["repository"] != repository:
+            self.finished()
+            self._found.append({"repository": repository, "files": 0, "tokens": 0, "line_bytes": 0})
+            self._tally = Tally()
+        run = self._found[-1]
         run["files"] += 1
-        run["tokens"] += len(example.ids)
+        run["tokens"] += len(encoded.example.ids)
         run["line_bytes"] += line_bytes
-        add_totals(run["totals"], totals_of(source, example, choice))
+        self._tally.add(encoded)
+
+    def finished(self) -> list[dict[str, Any]]:
+        """The runs, the last one closed."""
+        if self._found:
+            self._found[-1]["totals"] = self._tally.totals()
+        return self._found
 
 
-def _sources(part: Part) -> Iterator[tuple[bytes, SourceFile]]:
-    """The records whose lines begin in the part."""
+def _inputs(part: Part, digest: Any) -> Iterator[Input]:
+    """The files whose lines begin in the part; `digest` takes in the lines."""
     try:
         with part.shard.open("rb") as file:
             position = part.start
@@ -132,17 +143,17 @@ def _sources(part: Part) -> Iterator[tuple[bytes, SourceFile]]:
                 file.seek(position - 1)
                 position += len(file.readline()) - 1  # the rest of a line that began in an earlier part
             while position < part.stop and (line := file.readline()):
-                yield line, _parse(line, part.shard, position)
+                digest.update(line)
+                yield _parse(line, part.shard, position)
                 position += len(line)
     except OSError as error:
         raise UserError(f"cannot read {part.shard}: {error.strerror or error}") from error
 
 
-def _parse(line: bytes, shard: Path, position: int) -> SourceFile:
+def _parse(line: bytes, shard: Path, position: int) -> Input:
     try:
         source = SourceFile(**json.loads(line))
-        source.text.encode()  # a lone surrogate, which JSON can spell, is no UTF-8
-        return source
+        return Input(source, source.text.encode())  # a lone surrogate, which JSON can spell, is no UTF-8
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{shard}, byte {position}: not a corpus record ({type(error).__name__}: {error}); "
@@ -150,13 +161,18 @@ def _parse(line: bytes, shard: Path, position: int) -> SourceFile:
         ) from error
 
 
-def _row(example: Example, choice: Choice) -> tuple[int, ...]:
-    objective, mode = OBJECTIVES.index(choice.objective), MODES.index(choice.mode)
-    return len(example.ids), objective, mode, example.middle_offset, example.middle_length
+def _row(encoded: Encoded) -> tuple[int, ...]:
+    example, choice = encoded.example, encoded.choice
+    return (
+        len(example.ids), OBJECTIVES.index(choice.objective), MODES.index(choice.mode), example.middle_offset,
+        example.middle_length, encoded.place, STRATEGIES.index(choice.strategy), WITHOUT_TREE.index(choice.without_tree),
+    )  # fmt: skip
 
 
-def _describe(source: SourceFile, choice: Choice) -> bytes:
-    """The line of .files.jsonl: which file an example comes from, and the middle's bytes in it."""
-    names = {"repository": source.repository, "path": source.path, "language": source.language}
-    span = {} if choice.span is None else asdict(choice.span)
-    return json.dumps(names | span, ensure_ascii=False).encode() + b"\n"
+def _describe(encoded: Encoded) -> bytes:
+    """The line of .files.jsonl: which file a row comes from, and the middle's bytes in it."""
+    source, choice = encoded.source, encoded.choice
+    line: dict[str, Any] = {"repository": source.repository, "path": source.path, "language": source.language}
+    if (span := choice.span) is not None:
+        line |= {"start": span.start, "end": span.end, "kind": span.kind, "strategy": choice.strategy}
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from aixmeg.data.encode import header_of
 from aixmeg.data.indexed import TokenStream
-from aixmeg.data.sidecar import MODES, NO_MODE, OBJECTIVES, PSM, ROW, SPM, load_array
+from aixmeg.data.sidecar import MODES, NO_MODE, OBJECTIVES, PSM, ROW, SPM, WITHOUT_TREE, load_array
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
@@ -106,20 +106,22 @@ def segments(shown: Shown, tokenizer: CodeTokenizer) -> list[Segment]:
     """Cut an example's ids by role; header and prefix are told apart by the header's known length."""
     special, ids, row = tokenizer.special, shown.ids, shown.row
     header = len(tokenizer.encode(header_of(shown.source["language"], shown.source["path"])))
+    # A file that shares its example with others has `<s>` only as the first and `</s>` only as the last of them.
+    begin, end = int(row["place"] == 0), len(ids) - int(ids[-1] == tokenizer.eos)
+    opening, closing = ([Segment("special", [token]) for token in part] for part in (ids[:begin], ids[end:]))
     if OBJECTIVES[row["objective"]] == "ntp":
-        body = [Segment("header", ids[1 : 1 + header]), Segment("text", ids[1 + header : -1])]
-        return [Segment("special", ids[:1]), *body, Segment("special", ids[-1:])]
+        text = [Segment("header", ids[begin : begin + header]), Segment("text", ids[begin + header : end])]
+        return [*opening, *text, *closing]
     start = int(row["middle_offset"] - row["offset"])
     post, mark = ids.index(special.suffix), ids.index(special.middle)
-    before = ids[2:post] + ids[mark + 1 : start]
+    before = ids[begin + 1 : post] + ids[mark + 1 : start]
     parts = [Segment("header", before[:header]), Segment("prefix", before[header:])]
     behind = Segment("suffix", ids[post + 1 : mark])
-    middle = [Segment("middle", ids[start:-1]), Segment("special", ids[-1:])]
+    middle = [Segment("middle", ids[start:end]), *closing]
     pre, after, mid = ([Segment("special", [token])] for token in (special.prefix, special.suffix, special.middle))
-    first = [Segment("special", ids[:1]), *pre]
     if row["mode"] == SPM:
-        return [*first, *after, behind, *mid, *parts, *middle]
-    return [*first, *parts, *after, behind, *mid, *middle]
+        return [*opening, *pre, *after, behind, *mid, *parts, *middle]
+    return [*opening, *pre, *parts, *after, behind, *mid, *middle]
 
 
 def render(shown: Shown, tokenizer: CodeTokenizer, *, raw: bool) -> Text:
@@ -205,9 +207,17 @@ def _title(number: int, total: int, split: str, shown: Shown) -> Text:
     row, source = shown.row, shown.source
     facts = [f"{split} {number} of {total:,}", OBJECTIVES[row["objective"]]]
     if row["mode"]:
-        facts += [MODES[row["mode"]], source["kind"] or "random span"]
+        facts += [MODES[row["mode"]], *filter(None, (source["strategy"].replace("_", " "), source["kind"]))]
     facts += [f"{source['repository']}/{source['path']}"]
+    if row["place"]:
+        facts.append(f"behind {_count(int(row['place']), 'other file')}")
+    if row["without_tree"]:
+        facts.append(WITHOUT_TREE[row["without_tree"]].replace("_", " "))
     facts.append(f"{int(row['length']):,} tokens")
     if row["mode"]:
         facts[-1] += f", {int(row['middle_length']):,} in the middle"
     return Text(" · ".join(facts).translate(_PICTURES), "bold")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -6,13 +6,23 @@
 
 Header (the path and language lines), prefix, middle and suffix are each encoded as plain text and the special pieces
 are put in by id: text that spells one stays text, and every example can be taken apart again. (aiXcoder-7B's forms.)
+
+An example may hold several files of one repository: all but the last are plain text, each followed by one line break,
+the last has one of the forms above, and `<s>` stands before the first and `</s>` behind the last alone:
+
+    <s> header text "\n" header text "\n" … PRE header prefix POST suffix MIDDLE middle </s>
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Literal, Protocol
+
+import numpy as np
+
+SEPARATOR: Final = b"\n"
+"""Behind each plain file in front of another file of the same example."""
 
 
 class SpecialPieces(Protocol):
@@ -56,9 +66,10 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids from `<s>` to `</s>`."""
+    """Token ids of one file: from `<s>` to `</s>`, where it is not one of several in an example."""
 
-    ids: list[int]
+    ids: np.ndarray
+    """int32 [tokens]"""
     middle_offset: int
     """Position of the middle's first token; -1 for NTP."""
     middle_length: int
@@ -92,54 +103,83 @@ def spm_prompt(tok: Tokenizer, *, header: str, prefix: str, suffix: str) -> list
     return [*before, tok.special.middle, *tok.encode(header), *tok.encode(prefix)]
 
 
-def ntp_example(tok: Tokenizer, *, header: str, text: str) -> Example:
-    """A whole file, left to right."""
-    return Example([tok.bos, *tok.encode(header), *tok.encode(text), tok.eos], -1, 0)
-
-
-def psm_example(tok: Tokenizer, *, header: str, prefix: str, middle: str, suffix: str) -> Example:
-    """Prefix, suffix, middle."""
-    return _close(tok, psm_prompt(tok, header=header, prefix=prefix, suffix=suffix), middle)
-
-
-def spm_example(tok: Tokenizer, *, header: str, prefix: str, middle: str, suffix: str) -> Example:
-    """Suffix, prefix, middle."""
-    return _close(tok, spm_prompt(tok, header=header, prefix=prefix, suffix=suffix), middle)
-
-
-def _close(tok: Tokenizer, prompt: list[int], middle: str) -> Example:
-    answer = tok.encode(middle)
-    return Example([*prompt, *answer, tok.eos], len(prompt), len(answer))
-
-
-def undo(ids: Sequence[int], tok: Tokenizer, *, header: str, middle_offset: int = -1) -> Parts:
-    """Take an example apart.
+def ntp_example(tok: Tokenizer, *, text: np.ndarray, first: bool = True, last: bool = True) -> Example:
+    """A whole file, left to right.
 
     Args:
-        ids: from `<s>` to `</s>`.
+        tok: gives the control ids.
+        text: ids of header and text.
+        first: the file begins its example, with `<s>`.
+        last: it ends it, with `</s>`.
+    """
+    return Example(_joined([tok.bos] * first, text, [tok.eos] * last), -1, 0)
+
+
+def infill_example(
+    tok: Tokenizer,
+    mode: Literal["psm", "spm"],
+    *,
+    header: np.ndarray,
+    prefix: np.ndarray,
+    middle: np.ndarray,
+    suffix: np.ndarray,
+    first: bool = True,
+) -> Example:
+    """A file with a middle, the last one of its example; the parts are ids, `first` as for `ntp_example`."""
+    special, begin = tok.special, [tok.bos] * first
+    if mode == "psm":
+        parts = ([*begin, special.prefix], header, prefix, [special.suffix], suffix, [special.middle], middle, [tok.eos])
+    else:
+        parts = ([*begin, special.prefix, special.suffix], suffix, [special.middle], header, prefix, middle, [tok.eos])
+    ids = _joined(*parts)
+    return Example(ids, len(ids) - 1 - len(middle), len(middle))
+
+
+def _joined(*parts: Sequence[int] | np.ndarray) -> np.ndarray:
+    ids = np.empty(sum(map(len, parts)), np.int32)
+    place = 0
+    for part in parts:
+        ids[place : place + len(part)] = part
+        place += len(part)
+    return ids
+
+
+def undo(
+    ids: Sequence[int], tok: Tokenizer, *, header: str, middle_offset: int = -1, first: bool = True, last: bool = True
+) -> Parts:
+    """Take a file's example, or its part of one, apart.
+
+    Args:
+        ids: of this file: with `<s>` if it is the first of its example, with `</s>` if it is the last.
         tok: the tokenizer that made them.
         header: the file's header lines, which the ids must begin with.
         middle_offset: as in `Example`; it alone tells prefix from middle in SPM.
+        first: nothing stands before this file in its example.
+        last: nothing stands behind it.
 
     Raises:
         ValueError: `ids` have none of the three forms, or another header.
     """
     ids = list(ids)
-    if len(ids) < 2 or ids[0] != tok.bos or ids[-1] != tok.eos:
+    begin, end = int(first), len(ids) - int(last)
+    if end < begin or (first and ids[0] != tok.bos) or (last and ids[-1] != tok.eos):
         raise ValueError(f"an example goes from <s>={tok.bos} to </s>={tok.eos}; these {len(ids)} ids do not")
-    end = len(ids) - 1
     suffix: list[int] = []
     if middle_offset < 0:
-        before, middle = ids[1:end], []
+        before, middle = ids[begin:end], []
     else:
-        if ids[1] != tok.special.prefix:
-            raise ValueError(f"id {ids[1]} after <s> is not the prefix piece {tok.special.prefix}")
+        if ids[begin] != tok.special.prefix:
+            raise ValueError(f"id {ids[begin]} at {begin} is not the prefix piece {tok.special.prefix}")
         post, mark = ids.index(tok.special.suffix), ids.index(tok.special.middle)
         suffix, middle = ids[post + 1 : mark], ids[middle_offset:end]
         # One of the two is empty: PSM has header and prefix in the first place, SPM in the second.
-        before = ids[2:post] + ids[mark + 1 : middle_offset]
+        before = ids[begin + 1 : post] + ids[mark + 1 : middle_offset]
     text = tok.decode_bytes(before)
     if not text.startswith(header.encode()):
         raise ValueError(f"the text {text[:80]!r} does not begin with the header {header!r}")
+    if not last:
+        if not text.endswith(SEPARATOR):
+            raise ValueError(f"the text {text[-80:]!r} in front of another file does not end with {SEPARATOR!r}")
+        text = text[: -len(SEPARATOR)]
     cut = len(header.encode())
     return Parts(text[:cut], text[cut:], tok.decode_bytes(middle), tok.decode_bytes(suffix))

@@ -89,7 +89,7 @@ def _write_split(prefix: Path, rng: np.random.Generator, *, documents: int) -> n
             ids = [1, *_text(rng, length), 2]
             infill = example % 2 == 1
             middle = (len(tokens) + length // 2, length - length // 2) if infill else (-1, 0)
-            rows.append((document, len(tokens), len(ids), 2 * infill, infill, *middle, len(rows)))
+            rows.append((document, len(tokens), len(ids), 2 * infill, infill, *middle, len(rows), 0, 0, 0))
             tokens += ids
         builder.add_item(torch.tensor(tokens))
         builder.end_document()

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aixmeg.config.sfim import STRATEGIES as SFIM_STRATEGIES
+from aixmeg.config.sfim import SfimConfig
 from aixmeg.data.builder import build_data
 from aixmeg.data.encode import header_of
 from aixmeg.data.indexed import TokenStream
-from aixmeg.data.sidecar import FIM, MODES, NTP, OBJECTIVES, PSM, ROW, SFIM, SPM
+from aixmeg.data.sidecar import FIM, MODES, NTP, OBJECTIVES, PSM, ROW, SFIM, SPM, STRATEGIES
 from aixmeg.languages import LANGUAGES, language_of, parser
 from aixmeg.sfim.format import undo
 
@@ -91,7 +93,8 @@ def repositories() -> dict[str, dict[str, bytes]]:
 
 
 def test_real_files_come_back(make_config, repositories, tok, tmp_path):
-    config = make_config(repositories, shards=3, ntp_share=0.2, fim_share=0.2, max_middle_bytes=2000)
+    sfim = SfimConfig(strategies=dict.fromkeys(SFIM_STRATEGIES, 1.0) | {"whole_node": 6.0})
+    config = make_config(repositories, shards=3, ntp_share=0.2, fim_share=0.2, max_middle_bytes=2000, sfim=sfim)
     summary = build_data(config)
     files = {(name, path): data for name, members in repositories.items() for path, data in members.items()}
     counts: Counter[str] = Counter()
@@ -108,6 +111,7 @@ def test_real_files_come_back(make_config, repositories, tok, tmp_path):
             start = int(stream.starts[row["document"]] + row["offset"])
             assert start == end  # examples lie end to end
             end = start + int(row["length"])
+            assert row["place"] == 0
             ids = stream.read(start, end).tolist()
             data = files.pop((source["repository"], source["path"]))
             offset = -1 if row["middle_offset"] < 0 else int(row["middle_offset"] - row["offset"])
@@ -123,6 +127,7 @@ def test_real_files_come_back(make_config, repositories, tok, tmp_path):
                 check_middle(row, source, data, parts, ids, tok)
             counts[OBJECTIVES[row["objective"]]] += 1
             counts[MODES[row["mode"]]] += 1
+            counts[STRATEGIES[row["strategy"]]] += 1
             languages[source["language"]] += 1
             indices.append(int(row["file"]))
         assert end == stream.total == summary[split]["tokens"]
@@ -131,6 +136,7 @@ def test_real_files_come_back(make_config, repositories, tok, tmp_path):
     assert sum(languages.values()) > 2000
     assert len(languages) >= 60
     assert min(counts[name] for name in (*OBJECTIVES, "psm", "spm")) > 300
+    assert {name for name in SFIM_STRATEGIES if not counts[name]} == set()
 
 
 def check_middle(row, source, data, parts, ids, tok) -> None:
@@ -143,10 +149,51 @@ def check_middle(row, source, data, parts, ids, tok) -> None:
     is_spm = ids.index(tok.special.suffix) == 2 and parts.prefix + parts.suffix != b""
     if source["start"] > 0:
         assert row["mode"] == (SPM if is_spm else PSM)
+    assert STRATEGIES[row["strategy"]] == source["strategy"]
     if row["objective"] == SFIM:
-        assert source["kind"]
-        if len(data) < 19_000:  # climbing 10,000 parents takes seconds
+        assert source["strategy"] in SFIM_STRATEGIES
+        if source["strategy"] != "empty":
+            assert 2 <= row["middle_length"] <= 1024
+            assert parts.middle.strip()
+        if source["strategy"] == "whole_node" and len(data) < 19_000:  # climbing 10,000 parents takes seconds
             assert is_complete_node(data, source["language"], source["start"], source["end"])
     else:
         assert row["objective"] == FIM
         assert source["kind"] == ""
+        if source["strategy"] == "lines":
+            assert row["without_tree"]
+            assert parts.prefix.endswith(b"\n") or not parts.prefix
+            assert parts.middle.endswith(b"\n") or not parts.suffix
+        else:
+            assert source["strategy"] == "random"
+
+
+def test_files_in_front_of_an_infilled_one_come_back(make_config, repositories, tok, tmp_path):
+    """Examples of several files: every file's bytes, its order, the budget of tokens and the shares."""
+    chosen = {name: dict(list(members.items())[:20]) for name, members in repositories.items()}
+    limits = SfimConfig(context_share=0.6, context_tokens=3000, context_files=3.0)
+    summary = build_data(make_config(chosen, valid_share=0.0, sfim=limits))
+    stream, rows = TokenStream(tmp_path / "data" / "train"), np.load(tmp_path / "data" / "train.examples.npy")
+    described = [json.loads(line) for line in (tmp_path / "data" / "train.files.jsonl").read_bytes().splitlines()]
+    last = [*(rows["place"][1:] == 0), True]
+    assert [(s["repository"], s["path"]) for s in described] == [(n, p) for n in sorted(chosen) for p in sorted(chosen[n])]
+    grouped, tokens = set(), 0
+    for row, source, ends, above in zip(rows, described, last, [-1, *rows["place"]], strict=False):
+        assert row["place"] in (0, above + 1)
+        start = int(stream.starts[row["document"]] + row["offset"])
+        ids = stream.read(start, start + int(row["length"])).tolist()
+        offset = -1 if row["middle_offset"] < 0 else int(row["middle_offset"] - row["offset"])
+        header = header_of(source["language"], source["path"])
+        parts = undo(ids, tok, header=header, middle_offset=offset, first=row["place"] == 0, last=ends)
+        assert parts.file == chosen[source["repository"]][source["path"]]
+        tokens = len(ids) if row["place"] == 0 else tokens + len(ids)
+        if not ends or row["place"]:
+            grouped.add(source["repository"])
+            assert tokens <= 3000
+        if not ends:
+            assert row["objective"] == NTP
+        elif row["place"] and len(parts.file) > 100:
+            assert row["objective"] != NTP
+    assert summary["train"]["files_in_front"] == last.count(False) > 100
+    several = sum(len(members) > 2 for members in chosen.values())
+    assert 0.3 * several < len(grouped) < 0.9 * several

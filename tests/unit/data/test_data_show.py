@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from aixmeg.config.sfim import SfimConfig
 from aixmeg.data.command import build, show
 from aixmeg.data.show import choose_indices, show_examples
 from aixmeg.errors import UserError
@@ -51,7 +52,8 @@ def test_parts_and_marks_stand_in_the_models_order(built, tok, mode, order):
     lines = (built.paths.at("data") / "train.files.jsonl").read_bytes().splitlines()
     source = json.loads(lines[index])
     assert (
-        f"sfim · {'psm' if mode == 1 else 'spm'} · {source['kind']} · {source['repository']}/{source['path']} · "
+        f"sfim · {'psm' if mode == 1 else 'spm'} · {source['strategy'].replace('_', ' ')} · {source['kind']} · "
+        f"{source['repository']}/{source['path']} · "
         in text
     )
     assert f"the file path is: {source['path']}\n" in text
@@ -77,7 +79,7 @@ def test_ntp_and_raw(built, tok):
     assert "⟦TEXT⟧" in text
     assert "⟦MIDDLE⟧" not in text
     raw = printed(built, tok, index=first_of(built, objective=1), raw=True)
-    assert "random span" in raw
+    assert "fim · psm · random · " in raw or "fim · spm · random · " in raw
     assert " ids … " in raw
     assert "·▁the·" in raw or "▁t·" in raw
 
@@ -127,13 +129,15 @@ def test_refusals(built, capsys):
 
 
 def test_build_prints_its_totals(make_config, capsys):
-    files = {f"file-{i}.py": BODY for i in range(12)} | {"x.py": b"x\n"}
-    config = make_config({"one": files, "two": {"a.c": b"int x = 1234;\n"}}, ntp_share=0.0)
+    files = {f"file-{i}.py": BODY for i in range(12)} | {"x.py": b"x"}
+    sfim = SfimConfig(without_tree="ntp")
+    config = make_config({"one": files, "two": {"a.c": b"int x = 1234;\n"}}, ntp_share=0.0, sfim=sfim)
     summary = build(config)
     train = summary["train"]
     text = capsys.readouterr().out
     assert f"13 training examples from 1 repository: {train['tokens']:,} tokens, " in text
     assert f"{train['bytes_per_token']:.2f} bytes per token" in text
     assert "1 held-out example from 1 repository: " in text
-    assert "sfim_without_node: 1 file became ntp" in text
-    assert "most frequent middles: " in text
+    assert "without a syntax tree's middle (no_place): 1 file, ntp instead, in python" in text
+    assert "most frequent nodes: " in text
+    assert "strategies: " in text

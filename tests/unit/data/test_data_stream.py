@@ -96,7 +96,7 @@ def valid_folder(tmp_path) -> Path:
     psm = [1, 3, 20, 4, 21, 5, 22, 23, 2]  # middle 22 23
     spm = [1, 3, 4, 30, 5, 31, 32, 2]  # middle 32
     write_stream(tmp_path / "valid", [ntp + short + psm, spm])
-    common = {"file": 0}
+    common = {"file": 0, "place": 0, "strategy": 0, "without_tree": 0}
     rows = [
         row(document=0, offset=0, length=6, objective=NTP, mode=0, middle_offset=-1, middle_length=0, **common),
         row(document=0, offset=6, length=4, objective=NTP, mode=0, middle_offset=-1, middle_length=0, **common),
