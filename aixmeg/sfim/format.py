@@ -128,7 +128,16 @@ def infill_example(
     """A file with a middle, the last one of its example; the parts are ids, `first` as for `ntp_example`."""
     special, begin = tok.special, [tok.bos] * first
     if mode == "psm":
-        parts = ([*begin, special.prefix], header, prefix, [special.suffix], suffix, [special.middle], middle, [tok.eos])
+        parts = (
+            [*begin, special.prefix],
+            header,
+            prefix,
+            [special.suffix],
+            suffix,
+            [special.middle],
+            middle,
+            [tok.eos],
+        )
     else:
         parts = ([*begin, special.prefix, special.suffix], suffix, [special.middle], header, prefix, middle, [tok.eos])
     ids = _joined(*parts)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from aixmeg.sfim.kinds import COMMENT, FUNCTION
+from aixmeg.sfim.kinds import COMMENT
 from aixmeg.sfim.view import Span, View
 from aixmeg.syntax import EXTRA, NAMED
 
@@ -87,20 +87,6 @@ def line(view: View, uniform: Uniform) -> Span | None:
         return whole
     start = max(whole.start, _cut_from(view, place))
     return Span(start, whole.end, whole.kind) if start < whole.end else None
-
-
-def single_line(view: View, uniform: Uniform) -> Span | None:
-    """A whole line inside a function."""
-    functions = view.nodes(FUNCTION)
-    if not len(functions):
-        return None
-    function = int(functions[int(uniform("function") * len(functions))])
-    body = view.body(function)
-    if body is None:
-        return None
-    start, end = int(view.start[body]), int(view.end[body])
-    found = line_at(view, start + int(uniform("place") * (end - start)))
-    return found if found is not None and found.start >= start and found.end <= end else None
 
 
 def empty(view: View, uniform: Uniform) -> Span | None:

@@ -32,7 +32,7 @@ from aixmeg.sfim.kinds import (
     TRY,
     WHILE,
 )
-from aixmeg.sfim.nodes import Uniform
+from aixmeg.sfim.nodes import Uniform, line_at
 from aixmeg.sfim.view import Span, View
 from aixmeg.syntax import EXTRA, NAMED
 
@@ -157,6 +157,15 @@ def method_body(view: View, uniform: Uniform) -> Span | None:
 def method_signature(view: View, uniform: Uniform) -> Span | None:
     """A function's head."""
     return _header(view, _structure(view, uniform, FUNCTION | SIGNATURE))
+
+
+def single_line(view: View, uniform: Uniform) -> Span | None:
+    """A whole line of a function's body."""
+    found = _structure(view, uniform, FUNCTION | SIGNATURE)
+    if found is None:
+        return None
+    span = line_at(view, found.body_start + int(uniform("place") * (found.body_end - found.body_start)))
+    return span if span is not None and span.start >= found.body_start and span.end <= found.body_end else None
 
 
 def _statements(view: View, uniform: Uniform) -> np.ndarray:

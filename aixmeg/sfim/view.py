@@ -149,7 +149,9 @@ class View:
         if not self.has_error:
             return False
         starts, ends = self._errors
-        return bool((((starts < end) & (ends > start)) | ((starts == ends) & (starts >= start) & (starts <= end))).any())
+        return bool(
+            (((starts < end) & (ends > start)) | ((starts == ends) & (starts >= start) & (starts <= end))).any()
+        )
 
     def trimmed(self, start: int, end: int, kind: str) -> Span:
         """The span without blanks at its ends."""

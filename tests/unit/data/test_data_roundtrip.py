@@ -176,7 +176,9 @@ def test_files_in_front_of_an_infilled_one_come_back(make_config, repositories, 
     stream, rows = TokenStream(tmp_path / "data" / "train"), np.load(tmp_path / "data" / "train.examples.npy")
     described = [json.loads(line) for line in (tmp_path / "data" / "train.files.jsonl").read_bytes().splitlines()]
     last = [*(rows["place"][1:] == 0), True]
-    assert [(s["repository"], s["path"]) for s in described] == [(n, p) for n in sorted(chosen) for p in sorted(chosen[n])]
+    assert [(s["repository"], s["path"]) for s in described] == [
+        (n, p) for n in sorted(chosen) for p in sorted(chosen[n])
+    ]
     grouped, tokens = set(), 0
     for row, source, ends, above in zip(rows, described, last, [-1, *rows["place"]], strict=False):
         assert row["place"] in (0, above + 1)

@@ -53,8 +53,7 @@ def test_parts_and_marks_stand_in_the_models_order(built, tok, mode, order):
     source = json.loads(lines[index])
     assert (
         f"sfim · {'psm' if mode == 1 else 'spm'} · {source['strategy'].replace('_', ' ')} · {source['kind']} · "
-        f"{source['repository']}/{source['path']} · "
-        in text
+        f"{source['repository']}/{source['path']} · " in text
     )
     assert f"the file path is: {source['path']}\n" in text
     for piece in ("<s>", "</s>", "▁<AIX-SPAN-PRE>", "▁<AIX-SPAN-POST>", "▁<AIX-SPAN-MIDDLE>"):

@@ -129,29 +129,51 @@ def total(items):
         case []:
             return 1
 """,
-        "def total(items):", (6, 18), (4, 18), if_statement=(6, 7), for_statement=(8, 9), while_statement=(10, 11),
-        try_statement=(12, 15), switch_statement=(16, 18),
+        "def total(items):",
+        (6, 18),
+        (4, 18),
+        if_statement=(6, 7),
+        for_statement=(8, 9),
+        while_statement=(10, 11),
+        try_statement=(12, 15),
+        switch_statement=(16, 18),
     ),
     "javascript": _sample(_JS, "function total(items)", (5, 22), (3, 23), **_JS_AT),
     "typescript": _sample(
-        _JS.replace("(items)", "(items: number[]): number"), "function total(items: number[]): number",
-        (5, 22), (3, 23), **_JS_AT,
+        _JS.replace("(items)", "(items: number[]): number"),
+        "function total(items: number[]): number",
+        (5, 22),
+        (3, 23),
+        **_JS_AT,
     ),
     "tsx": _sample(
-        _JS.replace("(items)", "(items: number[]): number"), "function total(items: number[]): number",
-        (5, 22), (3, 23), **_JS_AT,
+        _JS.replace("(items)", "(items: number[]): number"),
+        "function total(items: number[]): number",
+        (5, 22),
+        (3, 23),
+        **_JS_AT,
     ),
     "actionscript": _sample(
-        "package {\n" + _CLASS.lstrip("\n").replace("int first = 1", "var first:int = 1").replace(
-            "int total(int[] items)", "function total(items:Array):int").replace(
-            "int i = 0", "var i:int = 0").replace("Exception error", "error:Error") + "}\n",
-        "function total(items:Array):int", (7, 25), (5, 26), **{k: (a + 1, b + 1) for k, (a, b) in _CLASS_AT.items()},
+        "package {\n"
+        + _CLASS.lstrip("\n")
+        .replace("int first = 1", "var first:int = 1")
+        .replace("int total(int[] items)", "function total(items:Array):int")
+        .replace("int i = 0", "var i:int = 0")
+        .replace("Exception error", "error:Error")
+        + "}\n",
+        "function total(items:Array):int",
+        (7, 25),
+        (5, 26),
+        **{k: (a + 1, b + 1) for k, (a, b) in _CLASS_AT.items()},
     ),
     "java": _sample(_CLASS, "int total(int[] items)", (6, 24), (4, 25), **_CLASS_AT),
     "c#": _sample(_CLASS.replace("return 1;", "return 1; "), "int total(int[] items)", (6, 24), (4, 25), **_CLASS_AT),
     "dart": _sample(
         _CLASS.replace("int[]", "List<int>").replace("catch (Exception error)", "catch (error)"),
-        "int total(List<int> items)", (6, 24), (4, 25), **_CLASS_AT,
+        "int total(List<int> items)",
+        (6, 24),
+        (4, 25),
+        **_CLASS_AT,
     ),
     "c": _sample(_C, _C_SIGNATURE, (5, 17), (3, 18), **_C_AT),
     "c++": _sample(
@@ -161,8 +183,9 @@ def total(items):
         _CPP, _C_SIGNATURE, (5, 22), (3, 23), **_C_AT | {"try_statement": (14, 18), "switch_statement": (19, 22)}
     ),
     "objective-c": _sample(_C, _C_SIGNATURE, (5, 17), (3, 18), **_C_AT),
-    "glsl": _sample(_C.replace("int *items", "int items[3]"), "int total(int items[3], int count)", (5, 17), (3, 18),
-                    **_C_AT),
+    "glsl": _sample(
+        _C.replace("int *items", "int items[3]"), "int total(int items[3], int count)", (5, 17), (3, 18), **_C_AT
+    ),
     "solidity": _sample(
         """
 contract Sums {
@@ -187,8 +210,13 @@ contract Sums {
   }
 }
 """,
-        "function total(uint count) public returns (uint)", (6, 19), (4, 20), if_statement=(6, 8),
-        for_statement=(9, 11), while_statement=(12, 14), try_statement=(15, 19),
+        "function total(uint count) public returns (uint)",
+        (6, 19),
+        (4, 20),
+        if_statement=(6, 8),
+        for_statement=(9, 11),
+        while_statement=(12, 14),
+        try_statement=(15, 19),
     ),
     "go": _sample(
         """
@@ -209,7 +237,11 @@ func total(items []int) int {
 	return 2
 }
 """,
-        "func total(items []int) int", (5, 15), (3, 16), if_statement=(5, 7), for_statement=(8, 10),
+        "func total(items []int) int",
+        (5, 15),
+        (3, 16),
+        if_statement=(5, 7),
+        for_statement=(8, 10),
         switch_statement=(11, 14),
     ),
     "rust": _sample(
@@ -233,7 +265,11 @@ fn total(items: &mut Vec<i32>) -> i32 {
     }
 }
 """,
-        "fn total(items: &mut Vec<i32>) -> i32", (5, 17), (3, 18), **_SIX, switch_statement=(14, 17),
+        "fn total(items: &mut Vec<i32>) -> i32",
+        (5, 17),
+        (3, 18),
+        **_SIX,
+        switch_statement=(14, 17),
     ),
     "ruby": _sample(
         """
@@ -261,7 +297,12 @@ def total(items)
   end
 end
 """,
-        "def total(items)", (5, 22), (3, 23), **_SIX, try_statement=(14, 18), switch_statement=(19, 22),
+        "def total(items)",
+        (5, 22),
+        (3, 23),
+        **_SIX,
+        try_statement=(14, 18),
+        switch_statement=(19, 22),
     ),
     "php": _sample(
         """
@@ -289,7 +330,10 @@ function total($items) {
     }
 }
 """,
-        "function total($items)", (5, 22), (3, 23), **_JS_AT,
+        "function total($items)",
+        (5, 22),
+        (3, 23),
+        **_JS_AT,
     ),
     "kotlin": _sample(
         """
@@ -317,7 +361,11 @@ fun total(items: MutableList<Int>): Int {
     return 2
 }
 """,
-        "fun total(items: MutableList<Int>): Int", (5, 22), (3, 23), **_SIX, try_statement=(14, 18),
+        "fun total(items: MutableList<Int>): Int",
+        (5, 22),
+        (3, 23),
+        **_SIX,
+        try_statement=(14, 18),
         switch_statement=(19, 21),
     ),
     "swift": _sample(
@@ -348,7 +396,11 @@ func total(_ items: inout [Int]) -> Int {
     }
 }
 """,
-        "func total(_ items: inout [Int]) -> Int", (5, 24), (3, 25), **_SIX, try_statement=(14, 18),
+        "func total(_ items: inout [Int]) -> Int",
+        (5, 24),
+        (3, 25),
+        **_SIX,
+        try_statement=(14, 18),
         switch_statement=(19, 24),
     ),
     "scala": _sample(
@@ -379,8 +431,14 @@ object Sums {
   }
 }
 """,
-        "def total(items: Buffer[Int]): Int =", (6, 23), (4, 24), if_statement=(6, 8), for_statement=(9, 11),
-        while_statement=(12, 14), try_statement=(15, 19), switch_statement=(20, 23),
+        "def total(items: Buffer[Int]): Int =",
+        (6, 23),
+        (4, 24),
+        if_statement=(6, 8),
+        for_statement=(9, 11),
+        while_statement=(12, 14),
+        try_statement=(15, 19),
+        switch_statement=(20, 23),
     ),
     "lua": _sample(
         """
@@ -399,7 +457,10 @@ function total(items)
   end
 end
 """,
-        "function total(items)", (5, 13), (3, 14), **_SIX,
+        "function total(items)",
+        (5, 13),
+        (3, 14),
+        **_SIX,
     ),
     "shell": _sample(
         """
@@ -421,7 +482,11 @@ total() {
   esac
 }
 """,
-        "total()", (5, 16), (3, 17), **_SIX, switch_statement=(14, 16),
+        "total()",
+        (5, 16),
+        (3, 17),
+        **_SIX,
+        switch_statement=(14, 16),
     ),
     "perl": _sample(
         """
@@ -440,7 +505,10 @@ sub total {
     }
 }
 """,
-        "sub total", (5, 13), (3, 14), **_SIX,
+        "sub total",
+        (5, 13),
+        (3, 14),
+        **_SIX,
     ),
     "r": _sample(
         """
@@ -459,7 +527,10 @@ total <- function(items) {
   }
 }
 """,
-        "function(items)", (5, 13), (3, 14), **_SIX,
+        "function(items)",
+        (5, 13),
+        (3, 14),
+        **_SIX,
     ),
     "julia": _sample(
         """
@@ -483,7 +554,11 @@ function total(items)
     end
 end
 """,
-        "function total(items)", (5, 18), (3, 19), **_SIX, try_statement=(14, 18),
+        "function total(items)",
+        (5, 18),
+        (3, 19),
+        **_SIX,
+        try_statement=(14, 18),
     ),
     "matlab": _sample(
         """
@@ -509,8 +584,14 @@ function result = total(items)
     end
 end
 """,
-        "function result = total(items)", (3, 20), (1, 21), if_statement=(3, 5), for_statement=(6, 8),
-        while_statement=(9, 11), try_statement=(12, 16), switch_statement=(17, 20),
+        "function result = total(items)",
+        (3, 20),
+        (1, 21),
+        if_statement=(3, 5),
+        for_statement=(6, 8),
+        while_statement=(9, 11),
+        try_statement=(12, 16),
+        switch_statement=(17, 20),
     ),
     "powershell": _sample(
         """
@@ -537,7 +618,12 @@ function Get-Total($items) {
     }
 }
 """,
-        "function Get-Total($items)", (5, 21), (3, 22), **_SIX, try_statement=(14, 18), switch_statement=(19, 21),
+        "function Get-Total($items)",
+        (5, 21),
+        (3, 22),
+        **_SIX,
+        try_statement=(14, 18),
+        switch_statement=(19, 21),
     ),
     "gdscript": _sample(
         """
@@ -555,7 +641,12 @@ func total(items):
 		1:
 			return 1
 """,
-        "func total(items):", (5, 13), (3, 13), if_statement=(5, 6), for_statement=(7, 8), while_statement=(9, 10),
+        "func total(items):",
+        (5, 13),
+        (3, 13),
+        if_statement=(5, 6),
+        for_statement=(7, 8),
+        while_statement=(9, 10),
         switch_statement=(11, 13),
     ),
     "delphi": _sample(
@@ -589,8 +680,14 @@ begin
 end;
 end.
 """,
-        "function Total(Count: Integer): Integer;", (7, 26), (4, 27), if_statement=(7, 10), for_statement=(11, 14),
-        while_statement=(15, 18), try_statement=(19, 23), switch_statement=(24, 26),
+        "function Total(Count: Integer): Integer;",
+        (7, 26),
+        (4, 27),
+        if_statement=(7, 10),
+        for_statement=(11, 14),
+        while_statement=(15, 18),
+        try_statement=(19, 23),
+        switch_statement=(24, 26),
     ),
     "fortran": _sample(
         """
@@ -612,7 +709,11 @@ contains
   end function total
 end module sums
 """,
-        "function total(items) result(answer)", (5, 15), (3, 16), if_statement=(6, 8), for_statement=(9, 11),
+        "function total(items) result(answer)",
+        (5, 15),
+        (3, 16),
+        if_statement=(6, 8),
+        for_statement=(9, 11),
         switch_statement=(12, 15),
     ),
     "zig": _sample(
@@ -636,7 +737,11 @@ fn total(items: []i32) i32 {
     }
 }
 """,
-        "fn total(items: []i32) i32", (5, 17), (3, 18), **_SIX, switch_statement=(14, 17),
+        "fn total(items: []i32) i32",
+        (5, 17),
+        (3, 18),
+        **_SIX,
+        switch_statement=(14, 17),
     ),
     "ocaml": _sample(
         """
@@ -656,7 +761,12 @@ let total items =
   | [] -> 1
   | _ -> 2
 """,
-        "total items =", (5, 15), (3, 15), if_statement=(5, 6), for_statement=(7, 9), while_statement=(10, 12),
+        "total items =",
+        (5, 15),
+        (3, 15),
+        if_statement=(5, 6),
+        for_statement=(7, 9),
+        while_statement=(10, 12),
         switch_statement=(13, 15),
     ),
     "tcl": _sample(
@@ -676,7 +786,10 @@ proc total {items} {
     }
 }
 """,
-        "proc total {items}", (5, 13), (3, 14), **_SIX,
+        "proc total {items}",
+        (5, 13),
+        (3, 14),
+        **_SIX,
     ),
     "ada": _sample(
         """
@@ -699,8 +812,13 @@ package body Sums is
    end Total;
 end Sums;
 """,
-        "function Total (Count : Integer) return Integer is\n   begin", (5, 16), (2, 17), if_statement=(5, 7),
-        for_statement=(8, 10), while_statement=(11, 13), switch_statement=(14, 16),
+        "function Total (Count : Integer) return Integer is\n   begin",
+        (5, 16),
+        (2, 17),
+        if_statement=(5, 7),
+        for_statement=(8, 10),
+        while_statement=(11, 13),
+        switch_statement=(14, 16),
     ),
     "cmake": _sample(
         """
@@ -719,6 +837,9 @@ function(total items)
   endwhile()
 endfunction()
 """,
-        "function(total items)", (5, 13), (3, 14), **_SIX,
+        "function(total items)",
+        (5, 13),
+        (3, 14),
+        **_SIX,
     ),
 }

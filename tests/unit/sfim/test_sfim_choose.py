@@ -74,7 +74,11 @@ LINES = b"one\r\ntwo \xc3\xa9\r\n\r\nthree\nfour"
 
 @pytest.mark.parametrize(
     ("source", "language", "reason"),
-    [(b"# x", "python", "no_place"), (LINES, "no such language", "no_grammar"), (LINES, "viml", "no_grammar")],
+    [
+        (b"# x\n# y\n# z\n", "python", "no_place"),
+        (LINES, "no such language", "no_grammar"),
+        (LINES, "viml", "no_grammar"),
+    ],
 )
 def test_sfim_without_a_tree_becomes_what_is_configured_and_says_so(source, language, reason):
     def chosen(kind) -> list[Choice]:

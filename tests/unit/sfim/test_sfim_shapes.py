@@ -9,7 +9,6 @@ from shape_samples import SAMPLES, Sample
 
 from aixmeg.languages import LANGUAGES
 from aixmeg.sfim import shapes
-from aixmeg.sfim.nodes import single_line
 from aixmeg.sfim.view import View
 from aixmeg.syntax import parse
 
@@ -41,8 +40,9 @@ def test_each_shape_is_where_it_is(language):
     assert found(language, sample, shapes.method_with_comment) == {method}
     for shape in ("if_statement", "for_statement", "while_statement", "try_statement", "switch_statement"):
         expected = {lines(sample, *sample.statements[shape])} if shape in sample.statements else set()
-        # OCaml's `;` stands between statements, not in them.
-        assert found(language, sample, getattr(shapes, shape)) == {text.removesuffix(";") for text in expected}
+        if language == "ocaml":  # `;` stands between statements, not in them
+            expected = {text.removesuffix(";") for text in expected}
+        assert found(language, sample, getattr(shapes, shape)) == expected
     tops, middles, bottoms = (
         found(language, sample, getattr(shapes, f"method_body_{part}")) for part in ("top", "middle", "bottom")
     )
@@ -50,8 +50,8 @@ def test_each_shape_is_where_it_is(language):
     assert bottoms and all(body.endswith(bottom) and bottom != body for bottom in bottoms)
     assert all(middle in body and not body.startswith(middle) and not body.endswith(middle) for middle in middles)
     assert middles or len(tops) == 1
-    inside = found(language, sample, single_line)
-    assert inside and inside <= {line.strip() for line in method.split("\n")}
+    inside = found(language, sample, shapes.single_line)
+    assert inside and inside <= {line.strip() for line in body.split("\n")}
 
 
 @pytest.mark.parametrize("language", SAMPLES)
@@ -62,7 +62,8 @@ def test_bodies_and_headers_of_all_structures(language):
     assert sample.signature in headers
     assert lines(sample, *sample.body) in bodies
     first = sample.source.split("\n")[sample.statements["for_statement"][0] - 1].strip()
-    assert any(first.startswith(text) for text in headers - {sample.signature})
+    if language not in ("ada", "fortran"):  # their grammars have no node for a loop's body
+        assert any(first.startswith(text) for text in headers - {sample.signature})
     assert not any(text.endswith("{") for text in headers)
     assert not any(text.startswith("{") for text in bodies)
 
