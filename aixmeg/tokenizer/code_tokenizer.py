@@ -1,4 +1,4 @@
-"""Text to ids and back, exactly, with SentencePiece.
+"""Text to ids and back, exactly, with a SentencePiece model.
 
 Three things separate this from a bare `SentencePieceProcessor`: text never turns into a control id, whatever it
 spells; U+2581 in source text survives (SentencePiece reads it as a space); what cannot round-trip is refused at load.
@@ -7,21 +7,18 @@ spells; U+2581 in source text survives (SentencePiece reads it as a space); what
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import sentencepiece
 
 from aixmeg.errors import UserError
+from aixmeg.tokenizer.encoder import describe, open_encoder
 from aixmeg.tokenizer.pieces import BOS, EOS, SPECIAL_PIECES, WORD_BOUNDARY, SpecialIds, byte_piece
 
 MODEL_FILE = "tokenizer.model"
-LONG_TEXT = 16_384
-"""Characters above which a text is encoded in parts: SentencePiece does 4.5 MB/s on small files, 2.4 on 1 MB ones."""
-_PART = re.compile(rf"(?s:.{{{LONG_TEXT}}}[^ ]*)")
 _PROBE = "  two  runs\t\tof\n\r\n  blanks \ufb01 \u2460 e\u0301 \uff21 \u00a0 12345 \U0001f600  "
 """Text that every lossy normaliser changes: leading, doubled and trailing blanks, ligature, combining mark."""
 
@@ -36,6 +33,7 @@ class CodeTokenizer:
         eos: id of `</s>`.
         special: ids of the six special pieces.
         sha256: hexadecimal digest of the model file's bytes.
+        encoder: what encodes: `compiled`, or `SentencePiece (why)`.
     """
 
     def __init__(self, model_file: Path) -> None:
@@ -58,11 +56,9 @@ class CodeTokenizer:
         self._pieces: list[str] = self._processor.id_to_piece(list(range(self.vocab_size)))
         self.bos, self.eos, self.special = self._find_control_ids()
         self._bytes = [self._bytes_of(token) for token in range(self.vocab_size)]
-        self._boundary_ids = self._find_byte_ids()
-        # Cutting before a blank that follows a non-blank is exact as long as no piece reaches over such a place.
-        self._may_cut = not any(
-            _reaches_over_boundary(self._pieces[i]) for i in range(self.vocab_size) if self.is_text(i)
-        )
+        self._check_byte_pieces()
+        self._encoder = open_encoder(self._processor, split_boundary=True)
+        self.encoder = describe(self._encoder)
         self._check_lossless()
 
     @classmethod
@@ -81,17 +77,30 @@ class CodeTokenizer:
             UserError: `text` holds a lone surrogate, which no UTF-8 file can.
         """
         try:
-            if len(text) <= LONG_TEXT and WORD_BOUNDARY not in text:
-                return self._processor.encode(text)
-            ids: list[int] = []
-            for number, segment in enumerate(text.split(WORD_BOUNDARY)):
-                if number:
-                    ids += self._boundary_ids
-                for part in self._parts(segment):
-                    ids += self._processor.encode(part)
-            return ids
-        except RuntimeError as error:
-            raise _encoding_error(text, error) from error
+            data = text.encode()
+        except UnicodeEncodeError as bad:
+            raise UserError(
+                f"text holds the lone surrogate {text[bad.start]!r} at character {bad.start}, which is no valid "
+                "Unicode; read files as strict UTF-8"
+            ) from bad
+        return self._encoder.encode(data).tolist()
+
+    def encode_bytes(self, data: bytes) -> np.ndarray:
+        """`encode` of UTF-8 text, int32 [ids].
+
+        Raises:
+            UserError: `data` is no UTF-8 (`aixmeg.tokenizer.reference.NotUtf8Error`, which holds the place).
+        """
+        return self._encoder.encode(data)
+
+    def encode_slices(self, data: bytes, slices: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        """Ids of data[start:stop] for each (start, stop), each encoded as a text of its own, without copies of it.
+
+        Raises:
+            UserError: a slice is no UTF-8, as where it begins inside a character, or lies outside `data`.
+        """
+        ids, ends = self._encoder.encode_bounds(data, np.array(slices, np.int64).reshape(-1, 2))
+        return np.split(ids, ends[:-1]) if len(ends) else []
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         """`encode` of each text."""
@@ -149,15 +158,6 @@ class CodeTokenizer:
         """SentencePiece's score: BPE joins the pair whose result has the highest one."""
         return self._processor.get_score(token)
 
-    def _parts(self, text: str) -> Iterator[str]:
-        """Cut a long text at places that no piece reaches over."""
-        if not self._may_cut or len(text) <= LONG_TEXT:
-            return iter((text,))
-        # A match ends before a blank or at the end of the text; one that ends in a blank too stopped inside a run of
-        # blanks, where a piece may lie: no cut there.
-        cuts = [0, *(match.end() for match in _PART.finditer(text) if text[match.end() - 1] != " "), len(text)]
-        return (text[start:end] for start, end in pairwise(cuts))
-
     def _find_control_ids(self) -> tuple[int, int, SpecialIds]:
         """Ids of `<s>`, `</s>` and the special pieces."""
         ids = {piece: self._processor.piece_to_id(piece) for piece in (BOS, EOS, *SPECIAL_PIECES.values())}
@@ -176,15 +176,14 @@ class CodeTokenizer:
         special = SpecialIds(**{field: ids[piece] for field, piece in SPECIAL_PIECES.items()})
         return ids[BOS], ids[EOS], special
 
-    def _find_byte_ids(self) -> list[int]:
-        """Check that every byte has a piece; return the ids that spell U+2581."""
+    def _check_byte_pieces(self) -> None:
+        """Refuse a model in which not every byte has a piece."""
         ids = [self._processor.piece_to_id(byte_piece(value)) for value in range(256)]
         if not all(self._processor.is_byte(token) for token in ids):
             raise UserError(
                 f"{self.model_file} has no byte pieces <0x00> to <0xFF>, so characters outside its alphabet are lost; "
                 "train it with byte_fallback, as `aixmeg tokenizer train` does"
             )
-        return [ids[value] for value in WORD_BOUNDARY.encode()]
 
     def _bytes_of(self, token: int) -> bytes | None:
         """What `token` decodes to, None for a control id."""
@@ -215,20 +214,3 @@ def _load(model_file: Path, blob: bytes) -> sentencepiece.SentencePieceProcessor
         raise UserError(
             f"{model_file} is not a SentencePiece model ({error}); make one with `aixmeg tokenizer train`"
         ) from error
-
-
-def _reaches_over_boundary(piece: str) -> bool:
-    """Whether `piece` holds a blank after a non-blank."""
-    return WORD_BOUNDARY in piece.lstrip(WORD_BOUNDARY)
-
-
-def _encoding_error(text: str, error: RuntimeError) -> Exception:
-    """Tell a lone surrogate from a fault of SentencePiece."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as bad:
-        return UserError(
-            f"text holds the lone surrogate {text[bad.start]!r} at character {bad.start}, which is no valid Unicode; "
-            "read files as strict UTF-8"
-        )
-    return error

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import sentencepiece
@@ -17,21 +16,16 @@ import sentencepiece
 from aixmeg.errors import UserError
 from aixmeg.native.library import data_library
 from aixmeg.tokenizer.model_file import ModelFacts
+from aixmeg.tokenizer.reference import NotUtf8Error
 
 CACHE_BITS: Final = 16
 """Default log2 of the remembered sets: 65,536 sets of 128 bytes, 8 MB."""
 _ROOM: Final = 7
 """Ids that the encoder may write past the last."""
+_Int64 = ctypes.c_int64
+_OneSlice = ctypes.c_int64 * 2
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
-_BAD_UTF8, _NO_MEMORY, _TOO_LONG = -2, -3, -4
-
-
-class NotUtf8Error(UserError):
-    """Text that is no UTF-8; `position` is the offset of the first bad byte."""
-
-    def __init__(self, position: int) -> None:
-        super().__init__(f"byte {position} of the text is no valid UTF-8; read files as strict UTF-8")
-        self.position = position
+_BAD_ARGUMENTS, _BAD_UTF8, _NO_MEMORY, _TOO_LONG = -1, -2, -3, -4
 
 
 class NativeEncoder:
@@ -40,6 +34,7 @@ class NativeEncoder:
     def __init__(self, handle: int) -> None:
         """Own a handle that `native_encoder` made."""
         self._handle = handle
+        self._function = _library().aixmeg_encoder_encode
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
@@ -47,14 +42,16 @@ class NativeEncoder:
 
     def encode(self, data: bytes) -> np.ndarray:
         """Ids of UTF-8 text, int32 [ids]."""
-        return self.encode_bounds(data, np.array([0, len(data)], np.int64))[0]
+        size = len(data)
+        ids = np.empty(size + _ROOM, np.int32)  # untouched pages cost nothing
+        return ids[: self._call(data, _OneSlice(0, size), 1, ids, ctypes.byref(_Int64()))]
 
     def encode_bounds(self, data: bytes, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids of many slices of one buffer, each encoded as a text of its own.
 
         Args:
             data: UTF-8 text in which every slice holds whole characters.
-            bounds: int64 [slices, 2] or flat: first byte and byte after the last of each slice; they may overlap.
+            bounds: int64 [slices, 2]: first byte and byte after the last of each slice; slices may overlap.
 
         Returns:
             ids int32 [total], and ends int64 [slices]: ids up to the end of each slice.
@@ -63,18 +60,22 @@ class NativeEncoder:
             NotUtf8Error: a slice is no UTF-8, as where it begins inside a character.
             UserError: bounds outside the data, or no memory.
         """
-        flat = np.ascontiguousarray(bounds, np.int64).reshape(-1)
-        count = len(flat) // 2
-        room = int((flat[1::2] - flat[::2]).sum()) + _ROOM if count else _ROOM
-        ids = np.empty(max(room, _ROOM), np.int32)  # untouched pages cost nothing
-        ends = np.empty(count, np.int64)
-        where = ctypes.c_int64(-1)
-        written = _library().aixmeg_encoder_encode(
-            self._handle, data, len(data), flat.ctypes.data, count, ids.ctypes.data, room, ends.ctypes.data, where
-        )
+        pairs = np.ascontiguousarray(bounds, np.int64).reshape(-1, 2)
+        sizes = pairs[:, 1] - pairs[:, 0]
+        if len(pairs) and (pairs.min() < 0 or pairs.max() > len(data) or sizes.min() < 0):
+            raise _failure(_BAD_ARGUMENTS, 0)
+        ids = np.empty(int(sizes.sum()) + _ROOM, np.int32)
+        ends = np.empty(len(pairs), np.int64)
+        return ids[: self._call(data, pairs.ctypes.data, len(ends), ids, ends.ctypes.data)], ends
+
+    def _call(self, data: bytes, bounds: Any, slices: int, ids: np.ndarray, ends: Any) -> int:
+        """Number of ids written; `bounds` and `ends` are pointers or ctypes objects."""
+        where = _Int64()
+        room, to = len(ids), ids.__array_interface__["data"][0]  # ids.ctypes.data is several times as slow
+        written = self._function(self._handle, data, len(data), bounds, slices, to, room, ends, ctypes.byref(where))
         if written < 0:
             raise _failure(written, where.value)
-        return ids[:written], ends
+        return written
 
 
 def native_encoder(
@@ -91,29 +92,28 @@ def native_encoder(
         UserError: the compiled helpers are not built.
     """
     facts = ModelFacts.read(processor.serialized_model_proto())
-    if facts.kind != "bpe":
-        return f"{facts.kind} model"
-    if facts.charsmap_bytes:
-        return "its normaliser replaces characters"
-    for name in ("add_dummy_prefix", "remove_extra_whitespaces"):
-        if getattr(facts, name):
-            return f"{name} is on"
-    if not facts.escape_whitespaces:
-        return "escape_whitespaces is off"
     types = _types(processor, facts)
-    if (types == _UNUSED).any():
-        return "it has unused pieces"
-    if (types == _BYTE).sum() != 256:
-        return "it has no byte pieces"
+    reason = _why_not(facts, types)
+    if reason:
+        return reason
     handle = _new_handle(processor, types, split_boundary, cache_bits)
     if handle is None:
         return "its vocabulary is unusual: no blank, or symbols with literal blanks or of two meanings"
     return NativeEncoder(handle)
 
 
-def bounds_of(slices: Sequence[tuple[int, int]]) -> np.ndarray:
-    """int64 [slices, 2]."""
-    return np.asarray(slices, np.int64).reshape(-1, 2)
+def _why_not(facts: ModelFacts, types: np.ndarray) -> str | None:
+    """The first property of a model that the compiled encoder does not know."""
+    tests = {
+        f"{facts.kind} model": facts.kind != "bpe",
+        "its normaliser replaces characters": facts.charsmap_bytes > 0,
+        "add_dummy_prefix is on": facts.add_dummy_prefix,
+        "remove_extra_whitespaces is on": facts.remove_extra_whitespaces,
+        "escape_whitespaces is off": not facts.escape_whitespaces,
+        "it has unused pieces": (types == _UNUSED).any(),
+        "it has no byte pieces": (types == _BYTE).sum() != 256,
+    }
+    return next((reason for reason, holds in tests.items() if holds), None)
 
 
 @functools.cache
@@ -127,7 +127,7 @@ def _library() -> ctypes.CDLL:
     library.aixmeg_encoder_free.argtypes = [pointer]
     library.aixmeg_encoder_encode.restype = i64
     library.aixmeg_encoder_encode.argtypes = [
-        pointer, ctypes.c_char_p, i64, pointer, i64, pointer, i64, pointer, ctypes.POINTER(i64),
+        pointer, ctypes.c_char_p, i64, pointer, i64, pointer, i64, pointer, pointer,
     ]  # fmt: skip
     return library
 

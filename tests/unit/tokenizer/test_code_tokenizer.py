@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aixmeg.errors import UserError
 from aixmeg.tokenizer import SPECIAL_PIECES, CodeTokenizer
-from aixmeg.tokenizer.code_tokenizer import LONG_TEXT
+from aixmeg.tokenizer.reference import LONG_TEXT
 
 SPECIALS = ["<unk>", "<s>", "</s>", *SPECIAL_PIECES.values()]
 FRAGMENTS = [
