@@ -30,6 +30,7 @@ REASONS: Final = {
     "nul_bytes": "it holds NUL bytes, so it is binary or UTF-16",
     "invalid_utf8": "it is not valid UTF-8",
     "repository_duplicate": "its repository is nearly the same as a better ranked one (corpus.near)",
+    "low_rank": "its repository is among the lowest ranked (corpus.rank.drop_share)",
     "exact_duplicate": "the same bytes as a file kept before it",
     "near_duplicate": "nearly the same as a file that is kept (corpus.near)",
     "over_repository_budget": "its repository has reached corpus.max_repository_bytes",
