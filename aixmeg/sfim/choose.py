@@ -104,7 +104,7 @@ def choose(
 
 
 def _objective(config: DataConfig, draws: Draws, repository: str, *, infill: bool) -> Objective:
-    """`ntp_share` counts the files of repositories that are NTP as a whole; the others' files make up the rest of it."""
+    """`ntp_share` counts the files of repositories that are NTP as a whole; other files make up the rest of it."""
     whole, ntp = config.ntp_repository_share, config.ntp_share
     if whole and not infill:
         if Draws(draws.seed, draws.epoch, repository).uniform("whole repository") < whole:

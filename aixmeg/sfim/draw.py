@@ -10,7 +10,7 @@ from typing import Final
 from aixmeg.config.sfim import STRATEGIES, SfimConfig
 from aixmeg.sfim import nodes, shapes
 from aixmeg.sfim.nodes import Uniform
-from aixmeg.sfim.view import Span, View
+from aixmeg.sfim.view import NOWHERE, Span, View
 from aixmeg.syntax import SyntaxTree
 
 TRIES: Final = 8
@@ -79,6 +79,8 @@ def _try(view: View, name: str, uniform: Uniform, accept: Callable[[int, int], b
     draw = _DRAWS[name]
     for attempt in range(TRIES):
         span = draw(view, lambda purpose, n=attempt: uniform(f"{name} {purpose} {n}"))
+        if span is NOWHERE:
+            return None
         if span is None:
             continue
         if name == "empty":

@@ -111,11 +111,19 @@ class Roles:
                     old = by_name.get(name, 0)
                     by_name[name] = old | role if sign > 0 else old & ~role
         roles = [by_name.get(kind, 0) | (COMMENT if _COMMENT.fullmatch(kind) else 0) for kind in kinds]
-        self.of_kind = np.array(roles, np.uint32)
-        """uint32 [kinds]; for named nodes only, but for OPEN and CLOSE."""
-        self.is_body = np.array([field in BODY_FIELDS for field in fields])
-        """bool [fields]"""
+        self.of_kind = roles
+        """By kind; of unnamed nodes OPEN and CLOSE alone hold."""
+        self.is_body = [field in BODY_FIELDS for field in fields]
+        """By field."""
         self.kinds = kinds
+        self._columns: dict[int, np.ndarray] = {}
+
+    def with_any(self, mask: int) -> np.ndarray:
+        """Which kinds have one of the roles in `mask`: bool [kinds]."""
+        found = self._columns.get(mask)
+        if found is None:
+            found = self._columns[mask] = np.array(self.of_kind) & mask != 0
+        return found
 
 
 _made: dict[str, Roles] = {}

@@ -15,7 +15,7 @@ import numpy as np
 
 from aixmeg.sfim.kinds import COMMENT
 from aixmeg.sfim.view import Span, View
-from aixmeg.syntax import EXTRA, NAMED
+from aixmeg.syntax import ERROR, EXTRA, HAS_ERROR, MISSING, NAMED
 
 Uniform = Callable[[str], float]
 """A number in [0, 1) for each purpose, the same for the same purpose."""
@@ -23,23 +23,28 @@ Uniform = Callable[[str], float]
 
 def whole_node(view: View, uniform: Uniform) -> Span | None:
     """A complete node around a random byte; of nodes with equal bytes the outermost."""
-    chain = view.structure_around(int(uniform("place") * len(view.source)))
-    start, end = view.start[chain], view.end[chain]
-    size = end - start
-    keep = (size >= view.min_bytes) & (size <= view.max_bytes) & ((start > view.first) | (end < view.last))
-    keep[1:] &= size[1:] != size[:-1]
-    return _one_of(view, chain[keep], uniform("node"))
+    found: list[int] = []
+    before = -1
+    for node in view.structure_around(int(uniform("place") * len(view.source))):
+        start, end = view.start[node], view.end[node]
+        size = end - start
+        if size != before and view.min_bytes <= size <= view.max_bytes and (start > view.first or end < view.last):
+            found.append(node)
+        before = size
+    return _one_of(view, found, uniform("node"))
 
 
 def any_node(view: View, uniform: Uniform) -> Span | None:
     """One of all complete nodes: for files in which random bytes hit none, as mostly errors or one huge literal."""
-    size = view.end - view.start
-    flags = view.tree.flags
-    keep = view.clean & (flags & NAMED != 0) & (size >= view.min_bytes) & (size <= view.max_bytes)
-    keep &= (view.start > view.first) | (view.end < view.last)
-    for node in np.flatnonzero((flags & EXTRA != 0) | (view.roles & COMMENT != 0)).tolist():
-        keep[node : view.subtree_end(node)] = False
-    return _one_of(view, np.flatnonzero(keep), uniform("node"))
+    tree = view.tree
+    size = tree.end - tree.start
+    keep = view.clean & (tree.flags & NAMED != 0) & (size >= view.min_bytes) & (size <= view.max_bytes)
+    keep &= (tree.start > view.first) | (tree.end < view.last)
+    comments = tree.flags & EXTRA != 0
+    comments[view.nodes(COMMENT)] = True
+    # In document order, a comment that began earlier and ends no sooner is around a node.
+    keep &= np.maximum.accumulate(np.where(comments, tree.end, 0)) < tree.end
+    return _one_of(view, keep.nonzero()[0].tolist(), uniform("node"))
 
 
 def siblings(view: View, uniform: Uniform) -> Span | None:
@@ -48,35 +53,39 @@ def siblings(view: View, uniform: Uniform) -> Span | None:
     The number of siblings is log-uniform up to what the size limit lets in.
     """
     place = int(uniform("place") * len(view.source))
-    chain = view.structure_around(place)
-    chain = np.concatenate((np.zeros(1, chain.dtype), chain))  # the root's children are siblings too
-    parent = int(chain[int(uniform("parent") * len(chain))])
-    children = view.children(parent)
-    children = children[(view.tree.flags[children] & NAMED != 0) & view.clean[children]]
-    is_text = view.tree.flags[children] & EXTRA == 0
-    first = int(np.searchsorted(view.end[children], place, "right"))
-    if first >= len(children):
+    chain = [0, *view.structure_around(place)]  # the root's children are siblings too
+    parent = chain[int(uniform("parent") * len(chain))]
+    start, code, ends = -1, 0, []
+    for child in view.children(parent):
+        if view.end[child] <= place or not view.flags[child] & NAMED:
+            continue
+        if view.flags[child] & (ERROR | HAS_ERROR | MISSING):
+            break
+        if start < 0:
+            start = view.start[child]
+        if view.end[child] - start > view.max_bytes:
+            break
+        if not view.is_comment(child):
+            code += 1
+            if code >= 2:
+                ends.append(view.end[child])
+    if not ends:
         return None
-    start = int(view.start[children[first]])
-    # Ends of all runs from `first` on that hold two siblings besides comments and are not too long.
-    ends = first + np.flatnonzero((np.cumsum(is_text[first:]) >= 2) & is_text[first:])
-    ends = ends[view.end[children[ends]] - start <= view.max_bytes]
-    if not len(ends):
-        return None
-    last = int(ends[min(int((len(ends) + 1) ** uniform("run")) - 1, len(ends) - 1)])
-    return Span(start, int(view.end[children[last]]), view.kind(parent))
+    run = min(int((len(ends) + 1) ** uniform("run")) - 1, len(ends) - 1)
+    return Span(start, ends[run], view.kind(parent))
 
 
 def node_tail(view: View, uniform: Uniform) -> Span | None:
     """From a random byte inside a complete node to the node's end."""
     place = _cut_from(view, int(uniform("place") * len(view.source)))
-    chain = view.structure_around(place)
-    chain = chain[(view.start[chain] < place) & (view.end[chain] - place <= view.max_bytes)]
-    chain = chain[view.end[chain] - place >= view.min_bytes]
-    if not len(chain):
+    found = [
+        node for node in view.structure_around(place)
+        if view.start[node] < place and view.min_bytes <= view.end[node] - place <= view.max_bytes
+    ]  # fmt: skip
+    if not found:
         return None
-    node = int(chain[int(uniform("node") * len(chain))])
-    return Span(place, int(view.end[node]), view.kind(node))
+    node = found[int(uniform("node") * len(found))]
+    return Span(place, view.end[node], view.kind(node))
 
 
 def line(view: View, uniform: Uniform) -> Span | None:
@@ -106,8 +115,7 @@ def line_at(view: View, place: int) -> Span | None:
 
 
 def _in_comment(view: View, place: int) -> bool:
-    chain = view.around(place)
-    return bool(((view.tree.flags[chain] & EXTRA != 0) | (view.roles[chain] & COMMENT != 0)).any())
+    return any(view.is_comment(node) for node in view.around(place))
 
 
 def _cut_from(view: View, place: int) -> int:
@@ -117,8 +125,8 @@ def _cut_from(view: View, place: int) -> int:
     return place
 
 
-def _one_of(view: View, nodes: np.ndarray, number: float) -> Span | None:
-    if not len(nodes):
+def _one_of(view: View, nodes: list[int], number: float) -> Span | None:
+    if not nodes:
         return None
-    node = int(nodes[int(number * len(nodes))])
-    return Span(int(view.start[node]), int(view.end[node]), view.kind(node))
+    node = nodes[int(number * len(nodes))]
+    return Span(view.start[node], view.end[node], view.kind(node))

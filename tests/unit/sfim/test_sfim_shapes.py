@@ -9,7 +9,7 @@ from shape_samples import SAMPLES, Sample
 
 from aixmeg.languages import LANGUAGES
 from aixmeg.sfim import shapes
-from aixmeg.sfim.view import View
+from aixmeg.sfim.view import NOWHERE, View
 from aixmeg.syntax import parse
 
 
@@ -19,7 +19,7 @@ def found(language: str, sample: Sample, draw, times: int = 40) -> set[str]:
     view = View(parse(LANGUAGES[language], source), min_bytes=1, max_bytes=1 << 20)
     numbers = random.Random(language)
     spans = [draw(view, lambda _purpose: numbers.random()) for _ in range(times)]
-    return {source[span.start : span.end].decode() for span in spans if span is not None}
+    return {source[span.start : span.end].decode() for span in spans if span not in (None, NOWHERE)}
 
 
 def lines(sample: Sample, first: int, last: int) -> str:
