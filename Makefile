@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 
-.PHONY: quickstart install dev test lint format bench clean
+.PHONY: quickstart install tree-sitter dev test lint format bench clean
 
 quickstart: install
 	@$(BIN)/aixmeg quickstart $(ARGS)
@@ -33,7 +33,17 @@ $(VENV)/.installed: $(VENV)/.torch $(SOURCES)
 	@echo "installing aixmeg and what it needs, building csrc/"
 	@$(PIP) install "setuptools>=77"
 	@$(PIP) install --no-build-isolation -e .
+	@$(MAKE) -s tree-sitter VENV=$(VENV)
 	@touch $@
+
+# Source of the installed tree-sitter's core, for the native walk of syntax trees; without it Python walks them, slower
+tree-sitter:
+	@release=$$($(BIN)/python -c 'import importlib.metadata as m; print(m.version("tree-sitter"))') && \
+	{ test -d build/tree-sitter/tree_sitter-$$release || { mkdir -p build/tree-sitter && \
+	$(PIP) download --no-deps --no-binary tree-sitter --no-build-isolation -d build/tree-sitter tree-sitter==$$release && \
+	tar -xzf build/tree-sitter/tree_sitter-$$release.tar.gz -C build/tree-sitter; }; } \
+	|| echo "no source of tree-sitter: syntax trees will be walked in Python (aixmeg doctor shows it)"
+	@$(BIN)/python setup.py -q build_ext --inplace
 
 $(VENV)/.dev: $(VENV)/.installed
 	@echo "installing the development tools"
@@ -58,4 +68,4 @@ bench: dev
 	$(BIN)/python tools/benchmark/ops_cpu.py
 
 clean:
-	rm -rf build quickstart aixmeg.egg-info aixmeg/ops/*.so
+	rm -rf build quickstart aixmeg.egg-info aixmeg/ops/*.so aixmeg/native/*.so

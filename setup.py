@@ -5,14 +5,16 @@ torch is found without being imported, so that pip's isolated build, which does 
 against the torch of the target environment. An object is compiled again only when its source, a header it includes
 or its command changed.
 
-Environment: MAX_JOBS (parallel compilations), CXX, CC, AIXMEG_TREE_SITTER_DIR, AIXMEG_TORCH_DIR (folder of the torch
-package), AIXMEG_CUDA (auto, 1, 0), AIXMEG_CUDA_ARCHS (default 80;90;100), CUDA_HOME or CUDACXX.
+Environment: MAX_JOBS (parallel compilations), CXX, AIXMEG_TREE_SITTER_DIR (unpacked source distribution of
+tree-sitter), AIXMEG_TORCH_DIR (folder of the torch package), AIXMEG_CUDA (auto, 1, 0), AIXMEG_CUDA_ARCHS (default
+80;90;100), CUDA_HOME or CUDACXX.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -34,6 +36,7 @@ ROOT = Path(__file__).resolve().parent
 CSRC = ROOT / "csrc"
 OBJECTS = ROOT / "build" / "csrc"  # not setuptools' temporary folder, which pip empties: repeated builds are fast
 STABLE_ABI = "0x020b000000000000"  # torch 2.11, the oldest that the extension runs on
+TREE_SITTER_CORE = "tree_sitter/core/lib"  # inside its source distribution
 TORCH_ADVICE = "install torch first: pip install torch==2.13.0"
 CXX_FLAGS = [
     "-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-unknown-pragmas",
@@ -41,6 +44,9 @@ CXX_FLAGS = [
     "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast",
     f"-DTORCH_TARGET_VERSION={STABLE_ABI}", f"-ffile-prefix-map={ROOT}/=",  # messages name csrc/…, not this machine
 ]  # fmt: skip
+# For tree-sitter's core: C through the C++ compiler's driver, which every host has. NDEBUG as in its own wheel: with
+# assertions, a grammar's fault would end the process here and not there.
+C_FLAGS = ["-x", "c", "-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-DNDEBUG", "-D_DEFAULT_SOURCE", "-w"]
 NVCC_FLAGS = ["-O3", "-std=c++17", "-lineinfo", "-Xcompiler=-fPIC,-fvisibility=hidden", "-Werror=all-warnings"]
 
 
@@ -106,6 +112,30 @@ def find_compiler() -> str:
         f"no C++ compiler: {asked or 'g++'} is not on the PATH; install one (Debian and Ubuntu: apt-get install g++), "
         "or set CXX"
     )
+
+
+def find_tree_sitter() -> tuple[Path, str] | None:
+    """The source of tree-sitter's core and its release, or None: then aixmeg walks syntax trees in Python, slower.
+
+    py-tree-sitter hides the C functions that it holds, so its core is compiled once more, from the source distribution
+    of the installed release.
+
+    Raises:
+        BuildError: AIXMEG_TREE_SITTER_DIR is no such source.
+    """
+    asked = os.environ.get("AIXMEG_TREE_SITTER_DIR")
+    try:
+        wanted = importlib.metadata.version("tree-sitter")
+    except importlib.metadata.PackageNotFoundError:  # inside pip's isolated build
+        wanted = None
+    for folder in [Path(asked)] if asked else sorted((ROOT / "build" / "tree-sitter").glob("tree_sitter-*/")):
+        described = folder / "PKG-INFO"
+        found = described.exists() and re.search(r"^Version: (\S+)$", described.read_text(), re.MULTILINE)
+        if found and (folder / TREE_SITTER_CORE / "src/lib.c").exists() and wanted in (None, found[1]):
+            return folder.resolve(), found[1]
+    if asked:
+        raise BuildError(f"AIXMEG_TREE_SITTER_DIR={asked} is not the source of tree-sitter {wanted}")
+    return None
 
 
 def find_nvcc() -> str | None:
@@ -190,10 +220,12 @@ class Build(build_ext):
         host = [*compiler, *CXX_FLAGS, "-isystem", str(torch.folder / "include")]
         jobs = []
         for source in (Path(name) for name in ext.sources):
-            device = source.suffix == ".cu"
-            jobs.append(
-                ([str(nvcc), *NVCC_FLAGS, *gencode()] if device else host, ROOT / source, objects / f"{source.name}.o")
+            command = {".cu": [str(nvcc), *NVCC_FLAGS, *gencode()], ".c": [*compiler, *C_FLAGS]}.get(
+                source.suffix, host
             )
+            includes = [f"-isystem{folder}" for folder in ext.include_dirs]
+            defines = [f"-D{name}={value}" for name, value in ext.define_macros]
+            jobs.append(([*command, *includes, *defines], ROOT / source, objects / f"{source.name}.o"))
         workers = int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1)
         with ThreadPoolExecutor(max(1, workers)) as pool:
             list(pool.map(lambda job: compile_object(*job), jobs))
@@ -271,6 +303,18 @@ def extensions() -> list[Extension]:
     # Plain C interfaces for the data path: no torch, no Python.
     data = sorted(str(path.relative_to(ROOT)) for path in (CSRC / "data").glob("*.cpp"))
     built.append(Extension("aixmeg.native._data", data, depends=depends))
+    if source := find_tree_sitter():
+        core, release = source[0] / TREE_SITTER_CORE, f'"{source[1]}"'
+        syntax = sorted(str(path.relative_to(ROOT)) for path in (CSRC / "syntax").glob("*.c*"))
+        built.append(
+            Extension(
+                "aixmeg.native._syntax",
+                syntax,
+                depends=depends,
+                include_dirs=[str(core / "include"), str(core / "src")],
+                define_macros=[("AIXMEG_TREE_SITTER", release)],
+            )
+        )
     if cuda_wanted(find_torch(), find_nvcc()):
         built.append(Extension("aixmeg.ops._cuda", cuda, libraries=["torch_cpu", "torch_cuda"], depends=depends))
     return built
