@@ -16,14 +16,16 @@ from aixmeg.corpus.defects.rule import (
     LITERAL,
     LITERALS,
     NEWS,
+    Binary,
     Call,
     Condition,
+    Match,
     Node,
     Pair,
     Rule,
 )
 from aixmeg.corpus.defects.view import View
-from aixmeg.syntax import SyntaxTree
+from aixmeg.syntax import HAS_ERROR, SyntaxTree
 
 _PAIRS = (
     "pair",
@@ -33,8 +35,13 @@ _PAIRS = (
     "property_assignment",
     "variable_declarator",
 )
-_NAME_END = re.compile(r"[\w$]+$")
+_BINARY = (
+    *("binary_expression", "comparison_operator", "boolean_operator", "binary_operator", "instanceof_expression"),
+    *("assignment_expression", "assignment"),
+)
+_ARGUMENTS, _OPERATOR, _PAIR = 1, 2, 4
 _SPLIT = re.compile(r"[.:>]+")
+Nodes = dict[str, list[tuple[Rule, Node]]]
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,23 @@ class Hit:
 class _Table:
     """The rules of one family, by what they look at."""
 
-    calls: dict[str, list[tuple[Rule, Call]]] = field(default_factory=dict)
-    news: dict[str, list[tuple[Rule, Call]]] = field(default_factory=dict)
+    calls: dict[bytes, list[tuple[Rule, Call]]] = field(default_factory=dict)
     pairs: dict[str, list[tuple[Rule, Pair]]] = field(default_factory=dict)
-    nodes: dict[str, list[tuple[Rule, Node]]] = field(default_factory=dict)
+    operators: dict[str, list[tuple[Rule, Binary]]] = field(default_factory=dict)
+    nodes: list[tuple[Rule, Node]] = field(default_factory=list)
+
+    def add(self, rule: Rule, match: Match) -> None:
+        """File a rule."""
+        if isinstance(match, Call):
+            for name in match.names:
+                self.calls.setdefault(name.encode(), []).append((rule, match))
+        elif isinstance(match, Pair):
+            self.pairs.setdefault(match.key, []).append((rule, match))
+        elif isinstance(match, Binary):
+            for operator in match.operators:
+                self.operators.setdefault(operator, []).append((rule, match))
+        else:
+            self.nodes.append((rule, match))
 
 
 class Finder:
@@ -63,15 +83,7 @@ class Finder:
         self._tables: dict[str, _Table] = {family: _Table() for family in CALLS}
         for rule in rules:
             for family, match in rule.match.items():
-                table = self._tables[family]
-                if isinstance(match, Call):
-                    for name in match.names:
-                        (table.news if match.new else table.calls).setdefault(name, []).append((rule, match))
-                elif isinstance(match, Pair):
-                    table.pairs.setdefault(match.key, []).append((rule, match))
-                else:
-                    for kind in match.kinds:
-                        table.nodes.setdefault(kind, []).append((rule, match))
+                self._tables[family].add(rule, match)
 
     def __call__(self, tree: SyntaxTree) -> list[Hit]:
         """Every hit."""
@@ -79,51 +91,82 @@ class Finder:
         if family is None or not len(tree.start):
             return []
         table, view = self._tables[family], View(tree)
-        wanted = _wanted(tree.kinds, (CALLS[family][0], NEWS[family][0], *_PAIRS, *table.nodes))
+        source = tree.source
+        # A rule whose text is not in the file costs nothing more.
+        nodes: Nodes = {}
+        for rule, match in table.nodes:
+            if not match.needs or any(text.encode() in source for text in match.needs):
+                for kind in match.kinds:
+                    nodes.setdefault(kind, []).append((rule, match))
+        pairs = {key: rules for key, rules in table.pairs.items() if key.encode() in source}
+        roles = _roles(tree.kinds, family, tuple(table.operators), bool(pairs))
+        looked_at = roles.astype(bool) | _named(tree.kinds, tuple(nodes))
         found: list[Hit] = []
-        for node in np.flatnonzero(wanted[tree.kind]).tolist():
-            if not view.is_sound(node):
-                continue
-            kind = view.kind(node)
-            rules = [rule for rule, match in table.nodes.get(kind, ()) if match.check(view, node)]
-            if kind == CALLS[family][0]:
-                rules += _calls(view, node, table.calls, CALLS[family][1])
-            if kind == NEWS[family][0]:
-                rules += _calls(view, node, table.news, NEWS[family][1])
-            if kind in _PAIRS:
-                rules += _pairs(view, node, table.pairs)
-            found += [Hit(rule, view.start[node]) for rule in rules]
+        chosen = np.flatnonzero(looked_at[tree.kind] & ((tree.flags & HAS_ERROR) == 0))
+        for node, role in zip(chosen.tolist(), roles[tree.kind[chosen]].tolist(), strict=True):
+            if role == _ARGUMENTS:
+                # The last name of what is called stands directly in front of the arguments.
+                rules = table.calls.get(source[view.start[node - 1] : view.end[node - 1]])
+                hits = _calls(view, node, rules, (CALLS[family][0], NEWS[family])) if rules else ()
+            elif role == _OPERATOR:
+                hits = _operators(view, node, table.operators)
+            else:
+                hits = _pairs(view, node, pairs) if role & _PAIR else ()
+            found += [Hit(rule, view.start[node]) for rule in hits]
+            if not role or role == _PAIR:
+                checks = nodes.get(view.kind(node), ())
+                found += [Hit(rule, view.start[node]) for rule, match in checks if match.check(view, node)]
         return found
 
 
+@functools.lru_cache(maxsize=256)
+def _named(names: tuple[str, ...], kinds: tuple[str, ...]) -> np.ndarray:
+    """bool [kinds of the grammar]: which are in `kinds`."""
+    return np.array([name in kinds for name in names])
+
+
 @functools.lru_cache(maxsize=64)
-def _wanted(names: tuple[str, ...], kinds: tuple[str, ...]) -> np.ndarray:
-    """bool [kinds of the grammar]: which are looked at."""
-    chosen = set(kinds) - {""}
-    return np.array([name in chosen for name in names])
+def _roles(names: tuple[str, ...], family: str, operators: tuple[str, ...], with_pairs: bool) -> np.ndarray:
+    """What is done with a node of each kind: uint8 [kinds of the grammar]."""
+    found = np.zeros(len(names), np.uint8)
+    for role, kinds in (
+        (_ARGUMENTS, (CALLS[family][1],)),
+        (_PAIR, _PAIRS if with_pairs else ()),
+        (_OPERATOR, operators),
+    ):
+        found |= role * np.array([bool(name) and name in kinds for name in names], np.uint8)
+    return found
 
 
-def _calls(view: View, node: int, table: dict[str, list[tuple[Rule, Call]]], role: str) -> Iterator[Rule]:
-    called = view.field(node, role)
-    if called is None:
+def _operators(view: View, token: int, table: dict[str, list[tuple[Rule, Binary]]]) -> Iterator[Rule]:
+    """Rules for the expression that an operator's token stands in."""
+    node = view.parent[token]
+    if node < 0 or view.kind(node) not in _BINARY:
         return
-    whole = view.bytes(called)
-    if len(whole) > 200:  # a chain of calls: only its last name counts
-        whole = whole[-200:]
-    match = _NAME_END.search(whole.decode(errors="replace").partition("<")[0].rstrip())
-    if match is None or match[0] not in table:
+    parts = view.children(node)
+    if len(parts) == 3 and parts[1] == token:
+        for rule, match in table[view.kind(token)]:
+            if match.check(view, node, parts[0], parts[2]):
+                yield rule
+
+
+def _calls(view: View, holder: int, rules: Sequence[tuple[Rule, Call]], kinds: tuple[str, str]) -> Iterator[Rule]:
+    """Rules for the call whose arguments are the node `holder`."""
+    node = view.parent[holder]
+    if view.kind(node) not in kinds:
         return
-    before = match.string[: match.start()].rstrip()
-    receiver = view.field(node, "object")  # Java keeps it apart from the name
-    if receiver is not None:
-        before = view.text(receiver) + "."
+    is_new = view.kind(node) != kinds[0]
+    # Text in front of the name: Java keeps the object apart, the others write it into what is called.
+    receiver = view.source[view.start[node] : view.start[holder - 1]][-200:].decode(errors="replace")
+    receiver = receiver.rstrip().rstrip(".:->?").strip()
     arguments: list[int] | None = None
-    for rule, call in table[match[0]]:
-        if call.on is not None and not re.fullmatch(call.on, before.rstrip(".:->").strip()):
+    for rule, call in rules:
+        if call.new != is_new or (
+            call.on is not None and not is_new and not re.fullmatch(call.on, receiver, re.DOTALL)
+        ):
             continue
         if arguments is None:
-            holder = view.field(node, "arguments")
-            arguments = view.named(holder) if holder is not None else []
+            arguments = view.named(holder)
         if call.count is not None and len(arguments) != call.count:
             continue
         if all(_holds(view, arguments, index, condition) for index, condition in call.args.items()):

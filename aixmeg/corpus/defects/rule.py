@@ -18,16 +18,14 @@ FAMILIES: Final[dict[str, str]] = {
 """Language → family of rules and examples."""
 
 CALLS: Final = {
-    "c": ("call_expression", "function", "argument_list"),
-    "java": ("method_invocation", "name", "argument_list"),
-    "js": ("call_expression", "function", "arguments"),
-    "python": ("call", "function", "argument_list"),
+    "c": ("call_expression", "argument_list"),
+    "java": ("method_invocation", "argument_list"),
+    "js": ("call_expression", "arguments"),
+    "python": ("call", "argument_list"),
 }
-"""Family → kind of a call, the field that names what is called, the kind of its arguments."""
-NEWS: Final = {
-    "c": ("new_expression", "type"), "java": ("object_creation_expression", "type"),
-    "js": ("new_expression", "constructor"), "python": ("", ""),
-}  # fmt: skip
+"""Family → kind of a call, kind of its arguments."""
+NEWS: Final = {"c": "new_expression", "java": "object_creation_expression", "js": "new_expression", "python": ""}
+"""Family → kind of an expression that makes an object."""
 LITERALS: Final = frozenset(
     {"string_literal", "string", "number_literal", "number", "integer", "float", "true", "false", "null", "none",
      "decimal_integer_literal", "hex_integer_literal", "character_literal", "char_literal", "concatenated_string",
@@ -66,6 +64,8 @@ class Pair:
 
 
 Check = Callable[[View, int], bool]
+BinaryCheck = Callable[[View, int, int, int], bool]
+"""(view, node, left operand, right operand)."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,19 @@ class Node:
 
     kinds: tuple[str, ...]
     check: Check
+    needs: tuple[str, ...] = ()
+    """A file that holds none of these texts is not looked at."""
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A binary expression, comparison or assignment with one of these operators, for which `check` holds."""
+
+    operators: tuple[str, ...]
+    check: BinaryCheck
+
+
+Match = Call | Pair | Node | Binary
 
 
 @dataclass(frozen=True)
@@ -84,7 +97,7 @@ class Rule:
     says: str
     """One sentence for the table."""
     kind: Literal["bug", "vulnerability"]
-    match: Mapping[str, Call | Pair | Node]
+    match: Mapping[str, Match]
     """Family → what is looked for."""
     bad: Mapping[str, str]
     """Family → code that it hits."""

@@ -8,65 +8,31 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from aixmeg.corpus.defects.rule import Check
+from aixmeg.corpus.defects.rule import BinaryCheck, Check
 from aixmeg.corpus.defects.view import View
 
-_COMPARE: Final = frozenset({"==", "===", "<", ">", "<=", ">=", "!=", "!=="})
-_JUMPS: Final = frozenset(
-    {"return_statement", "throw_statement", "raise_statement", "break_statement", "continue_statement"}
-)
-_NUMBER = re.compile(r"\d+")
+COMPARISONS: Final = ("==", "===", "<", ">", "<=", ">=")
+EQUALITIES: Final = ("==", "===", "!=", "!==")
+ORDERS: Final = ("<", ">", "<=", ">=")
+JUMPS: Final = ("return_statement", "throw_statement", "raise_statement", "break_statement", "continue_statement")
+_NUMBER = re.compile(r"[\d.]+")
 _MAX: Final = 400
 """Longest operands, in bytes, whose texts are compared."""
 
 
-def sides(view: View, node: int) -> tuple[int, str, int] | None:
-    """Left operand, operator and right operand of a binary node; Python's comparison has them as plain children."""
-    if view.kind(node) == "comparison_operator":
-        parts = view.children(node)
-        return (parts[0], view.text(parts[1]), parts[2]) if len(parts) == 3 else None
-    found = view.fields(node, "left", "right")
-    return None if found is None else (found[0], view.operator(node), found[1])
-
-
-def _twins(view: View, node: int, operators: frozenset[str]) -> bool:
-    parts = sides(view, node)
-    if parts is None or parts[1] not in operators or view.end[parts[0]] - view.start[parts[0]] > _MAX:
+def twins(view: View, node: int, left: int, right: int) -> bool:
+    """Both operands are the same; names in capitals are let be, since what they stand for folds."""
+    if view.end[left] - view.start[left] > _MAX or not view.same(left, right):
         return False
-    left = view.plain(parts[0])
-    if not view.calls_nothing(left) or not view.same(left, view.plain(parts[2])):
+    return view.calls_nothing(left) and not _NUMBER.fullmatch(view.text(left)) and not view.text(left).isupper()
+
+
+def assigned_to_itself(view: View, node: int, left: int, right: int) -> bool:
+    """`x = x`; in Python only `a.x = a.x`, since `x = x` in a class body takes a name in."""
+    if view.end[left] - view.start[left] > _MAX or not view.same(left, right) or not view.calls_nothing(left):
         return False
-    return not _NUMBER.fullmatch(view.text(left)) and not view.text(left).isupper()  # constants fold
-
-
-def compared_with_itself(view: View, node: int) -> bool:
-    """`x == x`; `x != x` is the usual test for NaN, and is let be."""
-    return _twins(view, node, _COMPARE - {"!=", "!=="})
-
-
-def same_operands(view: View, node: int) -> bool:
-    """`a && a`, `a || a`."""
-    return _twins(view, node, frozenset({"&&", "||", "and", "or"}))
-
-
-def same_terms(view: View, node: int) -> bool:
-    """`x - x`, `x / x`, `x % x`, `x ^ x`."""
-    return _twins(view, node, frozenset({"-", "/", "%", "^"}))
-
-
-def same_bits(view: View, node: int) -> bool:
-    """`x & x`, `x | x`."""
-    return _twins(view, node, frozenset({"&", "|"}))
-
-
-def assigned_to_itself(view: View, node: int) -> bool:
-    """`x = x`."""
-    found = view.fields(node, "left", "right")
-    if found is None or view.operator(node) != "=" or view.end[node] - view.start[node] > _MAX:
-        return False
-    if view.kind(found[0]) not in ("identifier", "field_expression", "field_access", "member_expression", "attribute"):
-        return False
-    return view.calls_nothing(found[0]) and view.same(*found)
+    kinds = ("identifier", "field_expression", "field_access", "member_expression", "attribute")
+    return view.kind(left) in (kinds if view.tree.language.name != "python" else ("attribute",))
 
 
 def _branch(view: View, node: int) -> int | None:
@@ -146,21 +112,20 @@ def unreachable(view: View, node: int) -> bool:
     """A statement behind return, throw, break or continue in one block; labels, cases and declarations of functions may
     be reached otherwise, and the preprocessor may leave the jump out."""
     around = view.parent[node]
-    if around < 0 or view.kind(around) not in ("compound_statement", "block", "statement_block"):
+    if around < 0 or view.end[around] == view.end[node] or view.source[view.end[node] :][:80].lstrip()[:1] == b"}":
+        return False
+    if view.kind(around) not in ("compound_statement", "block", "statement_block"):
         return False
     siblings = view.named(around)
-    if len(siblings) > 2000:
-        return False
-    place = siblings.index(node)
+    place = siblings.index(node) if len(siblings) < 2000 else len(siblings)
     if place + 1 >= len(siblings):
         return False
-    after = view.kind(siblings[place + 1])
-    return not any(
+    after, text = view.kind(siblings[place + 1]), view.text(siblings[place + 1])
+    if any(
         word in after for word in ("label", "case", "function", "class", "preproc", "declaration", "empty", "ERROR")
-    ) and (after != "expression_statement" or not view.text(siblings[place + 1]).startswith(("'", '"', "yield")))
-
-
-JUMPS: Final = tuple(sorted(_JUMPS))
+    ):
+        return False
+    return after != "expression_statement" or not text.startswith(("'", '"', "yield"))
 
 
 def swallows(view: View, node: int) -> bool:
@@ -188,16 +153,13 @@ def counts_the_wrong_way(view: View, node: int) -> bool:
     update = view.field(node, "update") or view.field(node, "increment")
     if condition is None or update is None:
         return False
-    condition = (
-        view.named(condition)[0]
-        if view.kind(condition) == "expression_statement" and view.named(condition)
-        else condition
-    )
-    parts = sides(view, view.plain(condition)) if "binary" in view.kind(view.plain(condition)) else None
-    if parts is None:
+    if view.kind(condition) == "expression_statement" and view.named(condition):
+        condition = view.named(condition)[0]
+    parts = view.children(condition) if view.kind(condition) == "binary_expression" else []
+    if len(parts) != 3:
         return False
-    name, step = view.text(parts[0]), view.text(update)
-    pattern = _BACK if parts[1] in ("<", "<=") else _ON if parts[1] in (">", ">=") else None
+    name, step, operator = view.text(parts[0]), view.text(update), view.text(parts[1])
+    pattern = _BACK if operator in ("<", "<=") else _ON if operator in (">", ">=") else None
     match = pattern.match(step) if pattern is not None else None
     # A step may be negative itself, as in `i += step`: only literal ones are judged.
     if match is None or name not in match.groups():
@@ -205,75 +167,48 @@ def counts_the_wrong_way(view: View, node: int) -> bool:
     return "=" not in step or re.search(r"=\s*\d+$", step) is not None
 
 
-def negated_left(view: View, node: int) -> bool:
+def negated_left(view: View, node: int, left: int, right: int) -> bool:
     """`!a == b`, `!a in b`, `!a instanceof B`: the negation binds to `a` alone."""
-    parts = sides(view, node)
-    if parts is None or parts[1] not in {*_COMPARE, "in", "instanceof"} - {"!=", "!=="}:
+    text, other = view.text(left)[:80], view.text(right)[:80]
+    if view.kind(left) != "unary_expression" or not text.startswith("!") or text.startswith(("!!", "!(")):
         return False
-    if view.kind(parts[0]) != "unary_expression" or not view.text(parts[0]).startswith("!"):
-        return False
-    other = view.text(parts[2])
     # `!a == !b` and `!a == true` compare truth values on purpose.
-    return (
-        not other.startswith("!")
-        and other not in ("true", "false", "TRUE", "FALSE")
-        and not view.text(parts[0]).startswith("!!")
-    )
+    return not other.startswith("!") and other not in ("true", "false", "TRUE", "FALSE")
 
 
-def mask_after_comparison(view: View, node: int) -> bool:
+def mask_after_comparison(view: View, node: int, left: int, right: int) -> bool:
     """`a & b == c` is `a & (b == c)`."""
-    parts = sides(view, node)
-    if parts is None or parts[1] not in ("&", "|"):
+    return view.kind(right) == "binary_expression" and view.operator(right) in EQUALITIES
+
+
+def compares_a_comparison(view: View, node: int, left: int, right: int) -> bool:
+    """`a < b < c` compares the outcome of `a < b` with c. In C++ that may be a template that was not understood."""
+    if view.kind(left) != "binary_expression":
         return False
-    right = parts[2]
-    return view.kind(right) == "binary_expression" and view.operator(right) in ("==", "!=", "===", "!==")
+    operators = {view.operator(left), view.operator(node)}
+    wanted = {"<=", ">="} if view.tree.language.name in ("c++", "typescript", "tsx") else set(ORDERS)
+    return operators <= set(ORDERS) and bool(operators & wanted)
 
 
-def compares_a_comparison(view: View, node: int) -> bool:
-    """`a < b < c` compares the outcome of `a < b` with c."""
-    parts = sides(view, node)
-    if parts is None or parts[1] not in ("<", ">", "<=", ">="):
+def divides_by_zero(view: View, node: int, left: int, right: int) -> bool:
+    """`x / 0` of integers; a number divided by zero is meant to fail."""
+    return view.bytes(right) == b"0" and not _NUMBER.fullmatch(view.text(left)) and "." not in view.text(left)
+
+
+def shifts_too_far(view: View, node: int, left: int, right: int) -> bool:
+    """A shift by 64 or more, or by a negative number; `<<` of C++ is mostly another operator."""
+    text = view.bytes(right)
+    if len(text) > 8 or (view.tree.language.name == "c++" and view.operator(node) == "<<"):
         return False
-    left = parts[0]
-    return view.kind(left) == "binary_expression" and view.operator(left) in ("<", ">", "<=", ">=")
+    return (text.isdigit() and text[:1] != b"0" and int(text) >= 64) or re.fullmatch(rb"-\d+", text) is not None
 
 
-def divides_by_zero(view: View, node: int) -> bool:
-    """`x / 0` of integers."""
-    parts = sides(view, node)
-    return (
-        parts is not None
-        and parts[1] in ("/", "%", "//")
-        and view.text(parts[2]) == "0"
-        and "." not in view.text(parts[0])
-    )
+_LENGTH = re.compile(rb"(?:.*\.(?:length|size\(\)|length\(\))|strlen\(.*\)|sizeof\b.*|len\(.*\))", re.DOTALL)
 
 
-def shifts_too_far(view: View, node: int) -> bool:
-    """A shift by 64 or more, or by a negative number."""
-    parts = sides(view, node)
-    if parts is None or parts[1] not in ("<<", ">>", ">>>"):
-        return False
-    text = view.text(parts[2])
-    return (text.isdigit() and not text.startswith("0") and len(text) < 9 and int(text) >= 64) or re.fullmatch(
-        r"-\d+", text
-    ) is not None
-
-
-def never_negative(view: View, node: int) -> bool:
+def never_negative(view: View, node: int, left: int, right: int) -> bool:
     """`x.length < 0`, `strlen(s) < 0`, `v.size() < 0`."""
-    parts = sides(view, node)
-    if parts is None or (parts[1], view.text(parts[2])) not in (("<", "0"), (">=", "0")):
-        return False
-    return (
-        re.fullmatch(
-            r"(?:.*\.(?:length|size\(\)|length\(\))|strlen\(.*\)|sizeof\b.*|len\(.*\))",
-            view.text(parts[0])[-200:],
-            re.DOTALL,
-        )
-        is not None
-    )
+    return view.bytes(right) == b"0" and _LENGTH.fullmatch(view.bytes(left)[-200:]) is not None
 
 
 def compares_for_nothing(view: View, node: int) -> bool:
@@ -284,17 +219,13 @@ def compares_for_nothing(view: View, node: int) -> bool:
         inner = view.named(node)
     if len(inner) != 1 or view.kind(inner[0]) not in ("binary_expression", "comparison_operator"):
         return False
-    parts = sides(view, inner[0])
-    return parts is not None and parts[1] in ("==", "===") and view.calls_nothing(inner[0])
+    return view.operator(inner[0]) in ("==", "===") and view.calls_nothing(inner[0])
 
 
-def mistyped_operator(view: View, node: int) -> bool:
+def mistyped_operator(view: View, node: int, left: int, right: int) -> bool:
     """`x =+ 1` and `x =- 1`, where the blank shows that `+=` was meant."""
-    found = view.fields(node, "left", "right")
-    if found is None or view.operator(node) != "=":
-        return False
-    between = view.source[view.end[found[0]] : view.start[found[1]] + 2]
-    return re.fullmatch(rb"\s*=[+-]\s", between[: between.find(b"=") + 3]) is not None and between[-2:-1] in b"+-"
+    between = view.source[view.end[left] : view.start[right] + 2]
+    return re.fullmatch(rb"\s*=[+-]\s", between) is not None
 
 
 def repeats_key(view: View, node: int) -> bool:
@@ -306,7 +237,7 @@ def repeats_key(view: View, node: int) -> bool:
             continue
         text = view.text(key)
         if view.kind(node) == "object":
-            text = text.strip("'\"")
+            text = text[1:-1] if text[:1] in ("'", '"') else text
         elif view.kind(key) not in ("string", "integer"):
             continue
         if view.kind(key) == "string" and any(view.kind(part) == "interpolation" for part in view.children(key)):
@@ -363,17 +294,23 @@ def text_matches(pattern: str, limit: int = 300) -> Check:
     return check
 
 
-def compares_text(operators: tuple[str, ...], pattern: str) -> Check:
-    """A comparison one of whose sides matches in full."""
+def either_side(pattern: str) -> BinaryCheck:
+    """One of the operands matches in full."""
     compiled = re.compile(pattern, re.DOTALL)
 
-    def check(view: View, node: int) -> bool:
-        parts = sides(view, node)
-        if parts is None or parts[1] not in operators:
-            return False
+    def check(view: View, node: int, left: int, right: int) -> bool:
         return any(
-            view.end[one] - view.start[one] <= _MAX and compiled.fullmatch(view.text(one))
-            for one in (parts[0], parts[2])
+            view.end[one] - view.start[one] <= _MAX and compiled.fullmatch(view.text(one)) for one in (left, right)
         )
+
+    return check
+
+
+def whole(pattern: str, limit: int = 300) -> BinaryCheck:
+    """The text of the whole expression, not longer than `limit`, matches in full."""
+    compiled = re.compile(pattern, re.DOTALL)
+
+    def check(view: View, node: int, left: int, right: int) -> bool:
+        return view.end[node] - view.start[node] <= limit and compiled.fullmatch(view.text(node)) is not None
 
     return check

@@ -18,13 +18,32 @@ class View:
     def __init__(self, tree: SyntaxTree) -> None:
         self.tree = tree
         self.source = tree.source
-        self.start, self.end = tree.start.tolist(), tree.end.tolist()
-        self._kind, self._field = tree.kind.tolist(), tree.field.tolist()
-        self._flags = tree.flags.tolist()
-        self.parent = tree.parent.tolist()
-        # Children of node i: _children[_ends[i] : _ends[i + 1]], in document order.
-        self._children = np.argsort(tree.parent, kind="stable").tolist()
-        self._ends = np.cumsum(np.bincount(tree.parent + 1, minlength=len(self.parent) + 1)).tolist()
+        self.start: list[int] = tree.start.tolist()
+        self.end: list[int] = tree.end.tolist()
+
+    @functools.cached_property
+    def parent(self) -> list[int]:
+        """Index of each node's parent, -1 for the root."""
+        return self.tree.parent.tolist()
+
+    @functools.cached_property
+    def _kind(self) -> list[int]:
+        return self.tree.kind.tolist()
+
+    @functools.cached_property
+    def _field(self) -> list[int]:
+        return self.tree.field.tolist()
+
+    @functools.cached_property
+    def _flags(self) -> list[int]:
+        return self.tree.flags.tolist()
+
+    @functools.cached_property
+    def _children(self) -> tuple[list[int], list[int]]:
+        """Nodes by parent, in document order, and where those of each node begin."""
+        nodes = np.argsort(self.tree.parent, kind="stable")
+        ends = np.cumsum(np.bincount(self.tree.parent + 1, minlength=len(nodes) + 1))
+        return nodes.tolist(), ends.tolist()
 
     def kind(self, node: int) -> str:
         """Name of the node's kind."""
@@ -44,7 +63,8 @@ class View:
 
     def children(self, node: int) -> list[int]:
         """All children, punctuation included."""
-        return self._children[self._ends[node] : self._ends[node + 1]]
+        nodes, ends = self._children
+        return nodes[ends[node] : ends[node + 1]]
 
     def named(self, node: int) -> list[int]:
         """Named children, comments left out."""
