@@ -53,9 +53,8 @@ def parse(language: Language, source: bytes) -> SyntaxTree:
         ParseLimit: the bound was exceeded.
         UserError: the language has no grammar.
     """
-    kinds, fields = names(language)
     if native.is_built():
-        columns, error_bytes = native.parse_columns(language, source, len(kinds) - 1)
+        columns, error_bytes = native.parse_columns(language, source, len(names(language)[0]) - 1)
     else:
         columns, error_bytes = python_walk.parse_columns(language, source)
     return tree_of(language, source, columns, error_bytes)
