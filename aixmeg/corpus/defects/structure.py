@@ -170,7 +170,7 @@ def counts_the_wrong_way(view: View, node: int) -> bool:
 def negated_left(view: View, node: int, left: int, right: int) -> bool:
     """`!a == b`, `!a in b`, `!a instanceof B`: the negation binds to `a` alone."""
     text, other = view.text(left)[:80], view.text(right)[:80]
-    if view.kind(left) != "unary_expression" or not text.startswith("!") or text.startswith(("!!", "!(")):
+    if view.kind(left) != "unary_expression" or not text.startswith("!") or text.startswith(("!!", "!(", "!operator")):
         return False
     # `!a == !b` and `!a == true` compare truth values on purpose.
     return not other.startswith("!") and other not in ("true", "false", "TRUE", "FALSE")
@@ -196,11 +196,13 @@ def divides_by_zero(view: View, node: int, left: int, right: int) -> bool:
 
 
 def shifts_too_far(view: View, node: int, left: int, right: int) -> bool:
-    """A shift by 64 or more, or by a negative number; `<<` of C++ is mostly another operator."""
-    text = view.bytes(right)
-    if len(text) > 8 or (view.tree.language.name == "c++" and view.operator(node) == "<<"):
+    """A shift by 64 or more, or by a negative number; in C++ `<<` has other meanings, and 128 bits are common."""
+    text, cpp = view.bytes(right), view.tree.language.name == "c++"
+    if len(text) > 8 or (cpp and view.operator(node) == "<<"):
         return False
-    return (text.isdigit() and text[:1] != b"0" and int(text) >= 64) or re.fullmatch(rb"-\d+", text) is not None
+    return (text.isdigit() and text[:1] != b"0" and int(text) >= (128 if cpp else 64)) or re.fullmatch(
+        rb"-\d+", text
+    ) is not None
 
 
 _LENGTH = re.compile(rb"(?:.*\.(?:length|size\(\)|length\(\))|strlen\(.*\)|sizeof\b.*|len\(.*\))", re.DOTALL)

@@ -1,5 +1,8 @@
 """Every rule hits its bad example and leaves its good one alone; the policy decides what becomes of a file."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,3 +136,11 @@ PIECES = [
 @given(st.sampled_from(sorted(FAMILIES)), st.lists(st.sampled_from(PIECES), max_size=25))
 def test_no_text_upsets_a_rule(language, parts):
     FIND(parse(LANGUAGES[language], "".join(parts).encode()))
+
+
+def test_the_table_in_the_docs_is_that_of_the_rules():
+    path = Path(__file__).parents[3] / "tools" / "defect_rules.py"
+    spec = importlib.util.spec_from_file_location("defect_rules", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.FILE.read_text(encoding="utf-8") == module.page(), "run python tools/defect_rules.py"

@@ -75,7 +75,7 @@ RULES: tuple[Rule, ...] = (
     _bug("division-by-zero", "An integer is divided by zero.", _binary(s.divides_by_zero, ("/", "%", "//"), "c", "java", "python"),
          {**_alike("r = a / 0;", "r = a / 10;", "c", "java"), "python": ("r = a % 0", "r = a % 10")}, 369),
     _bug("shift-too-far", "A shift by 64 or more, or by a negative number.", _binary(s.shifts_too_far, ("<<", ">>", ">>>"), *CURLY),
-         _alike("r = a >> 64;", "r = a >> 6;", *CURLY), 1335),
+         _alike("r = a >> 128;", "r = a >> 6;", *CURLY), 1335),
     _bug("length-below-zero", "A length is compared as if it could be negative.", _binary(s.never_negative, ("<", ">="), *CURLY, "python"),
          {"c": ("r = strlen(a) < 0;", "r = strlen(a) > 0;"), "java": ("r = a.length() < 0;", "r = a.length() == 0;"),
           "js": ("r = a.length >= 0;", "r = a.length > 0;"), "python": ("r = len(a) < 0", "r = len(a) == 0")}, 570),
