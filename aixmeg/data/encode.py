@@ -1,6 +1,6 @@
 """Source files to training examples: choice, header lines, token ids.
 
-All calls to the tokenizer stand in `Encoder.slices`: header and text lie in one buffer, and its slices are encoded apart.
+All calls to the tokenizer stand in `Encoder.slices`: header and text lie in one buffer whose slices are encoded apart.
 """
 
 from __future__ import annotations
@@ -61,10 +61,14 @@ class Encoder:
 
     def __init__(self, tokenizer: CodeTokenizer, config: DataConfig) -> None:
         self.tokenizer, self.config = tokenizer, config
+        longest = max(len(tokenizer.decode_bytes([i], special="skip")) for i in range(tokenizer.vocab_size))
+        limits = config.sfim
+        # A token is 1 to `longest` bytes: between these lengths a middle need not be encoded to know that it fits.
+        self._surely = range(limits.min_middle_tokens * longest, limits.max_middle_tokens + 1)
 
     def slices(self, data: bytes, bounds: Sequence[tuple[int, int]]) -> list[np.ndarray]:
         """Ids of slices [start, end) of UTF-8 text, each encoded as a text of its own: int32 each."""
-        return [np.asarray(self.tokenizer.encode(data[start:end].decode()), np.int32) for start, end in bounds]
+        return self.tokenizer.encode_slices(data, bounds)
 
     def plain(self, file: Input, *, first: bool = True, last: bool = True) -> Example:
         """The file as plain text; with a line break behind it where another file follows in the example."""
@@ -87,6 +91,8 @@ class Encoder:
         middle: dict[tuple[int, int], np.ndarray] = {}
 
         def accept(start: int, end: int) -> bool:
+            if end - start in self._surely:
+                return True
             (ids,) = self.slices(data, [(cut + start, cut + end)])
             middle[start, end] = ids
             return limits.min_middle_tokens <= len(ids) <= limits.max_middle_tokens

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -100,7 +101,7 @@ class CodeTokenizer:
             UserError: a slice is no UTF-8, as where it begins inside a character, or lies outside `data`.
         """
         ids, ends = self._encoder.encode_bounds(data, np.array(slices, np.int64).reshape(-1, 2))
-        return np.split(ids, ends[:-1]) if len(ends) else []
+        return [ids[start:stop] for start, stop in pairwise((0, *ends.tolist()))]
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         """`encode` of each text."""

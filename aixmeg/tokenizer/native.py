@@ -61,21 +61,27 @@ class NativeEncoder:
             UserError: bounds outside the data, or no memory.
         """
         pairs = np.ascontiguousarray(bounds, np.int64).reshape(-1, 2)
-        sizes = pairs[:, 1] - pairs[:, 0]
-        if len(pairs) and (pairs.min() < 0 or pairs.max() > len(data) or sizes.min() < 0):
-            raise _failure(_BAD_ARGUMENTS, 0)
-        ids = np.empty(int(sizes.sum()) + _ROOM, np.int32)
+        total = 0
+        for start, stop in pairs.tolist():  # for a few slices faster than numpy's reductions
+            if not 0 <= start <= stop <= len(data):
+                raise _failure(_BAD_ARGUMENTS, 0)
+            total += stop - start
+        ids = np.empty(total + _ROOM, np.int32)
         ends = np.empty(len(pairs), np.int64)
-        return ids[: self._call(data, pairs.ctypes.data, len(ends), ids, ends.ctypes.data)], ends
+        return ids[: self._call(data, _address(pairs), len(ends), ids, _address(ends))], ends
 
     def _call(self, data: bytes, bounds: Any, slices: int, ids: np.ndarray, ends: Any) -> int:
         """Number of ids written; `bounds` and `ends` are pointers or ctypes objects."""
         where = _Int64()
-        room, to = len(ids), ids.__array_interface__["data"][0]  # ids.ctypes.data is several times as slow
+        room, to = len(ids), _address(ids)
         written = self._function(self._handle, data, len(data), bounds, slices, to, room, ends, ctypes.byref(where))
         if written < 0:
             raise _failure(written, where.value)
         return written
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]  # array.ctypes.data is several times as slow
 
 
 def native_encoder(
@@ -98,7 +104,7 @@ def native_encoder(
         return reason
     handle = _new_handle(processor, types, split_boundary, cache_bits)
     if handle is None:
-        return "its vocabulary is unusual: no blank, or symbols with literal blanks or of two meanings"
+        return "its vocabulary is unusual: no piece for the blank, or a symbol with a literal blank"
     return NativeEncoder(handle)
 
 
