@@ -31,7 +31,8 @@ _POLL_SECONDS: Final = 0.2
 _FATAL: Final = {-number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)}
 
 Tick = Callable[[int, int], None]
-"""Called before each file: its index in the shard, and the bytes of the shard that are done."""
+"""Called before each file with its index in the shard, and behind it with -1; and the bytes of the shard that are
+done. A crash between files is nobody's fault."""
 Step = Callable[[Path, int, Mapping[int, str], Tick], None]
 """(job folder, shard, file index → reason to drop it unseen, tick). A module-level function, which writes its output
 atomically: that the output exists marks the shard as done."""
@@ -161,7 +162,7 @@ def _work(pipe: Connection, at: Any, limits: tuple[int, int], parent: int) -> No
         if os.getppid() != parent:  # the job was killed, and may be running again
             os._exit(1)
         at[:] = (index, done)
-        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_PROF, seconds if index >= 0 else 0)
 
     with suppress(EOFError, ConnectionError):
         while True:

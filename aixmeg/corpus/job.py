@@ -1,78 +1,118 @@
 """The state of a build: a hidden folder inside the corpus folder, from which a killed build goes on.
 
-    job.json            what is built, from which files; another configuration or changed sources start over
-    listed/00000.jsonl  candidates of the walk
-    hashed/00000.jsonl  the same with a digest, or the reason for dropping them
-    planned/00000.jsonl what is parsed, by output shard
-    plan.json           written when the plan is complete
-    shards/             finished shards, each with its tally, which is written last and marks the shard as done
+    job.json, inputs.jsonl, inputs.offsets   what is built, from which inputs; others start over
+    scan/00000.{rows,names,repositories,near,json}    what was read of an input
+    decide/…                                 which files are kept; decide/plan.json completes it
+    clean/00000.{spill,index,json}           kept files of an input, by repository
+    order/shard-00000.*, order/00000.json    finished shards of the corpus
 
-Every file appears under its name when it is complete, so its existence is the completion marker.
+Every file appears under its name when it is complete, and the `.json` of a shard comes last: it is the completion
+marker. A phase's shards can be done by any process of any machine that sees the folder (`aixmeg.corpus.phases`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
+import functools
+import hashlib
+import json
 import shutil
-from collections.abc import Iterator
+import typing
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from aixmeg.corpus.source_file import shard_name
+from aixmeg.config import CorpusConfig
+from aixmeg.corpus.source_file import SHARD_FILES, shard_name
+from aixmeg.corpus.sources import Input
 from aixmeg.errors import UserError
-from aixmeg.files import read_json, sync, write_error, write_json
+from aixmeg.files import atomic_write, read_json, sync, write_error, write_json
 
 STATE_FOLDER: Final = ".building"
+PHASES: Final = ("scan", "decide", "clean", "order")
 
 
 class Job:
-    """Names inside a state folder."""
+    """Names inside a state folder, and what job.json tells."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.description = folder / "job.json"
-        self.plan = folder / "plan.json"
+        self.plan = folder / "decide" / "plan.json"
         self.publishing = folder / "publishing.json"
 
-    def listed(self, shard: int) -> Path:
-        """Candidates."""
-        return self.folder / "listed" / f"{shard:05d}.jsonl"
+    def at(self, phase: str, shard: int, kind: str) -> Path:
+        """A file of one shard of a phase."""
+        return self.folder / phase / f"{shard:05d}.{kind}"
 
-    def hashed(self, shard: int) -> Path:
-        """Candidates with digests or reasons."""
-        return self.folder / "hashed" / f"{shard:05d}.jsonl"
+    def done(self, phase: str, shard: int) -> Path:
+        """The completion marker of a shard."""
+        return self.plan if phase == "decide" else self.at(phase, shard, "json")
 
-    def planned(self, shard: int) -> Path:
-        """Files to parse."""
-        return self.folder / "planned" / f"{shard:05d}.jsonl"
+    def shards(self, phase: str) -> int:
+        """Number of shards of a phase; that of `order` is known when `decide` is done."""
+        if phase == "decide":
+            return 1
+        return read_json(self.plan)["shards"] if phase == "order" else self.described()["inputs"]
 
-    def shard(self, shard: int) -> Path:
-        """Kept files."""
-        return self.folder / "shards" / shard_name(shard)
+    def undone(self, phase: str) -> list[int]:
+        """The shards of a phase that are still to be done."""
+        return [shard for shard in range(self.shards(phase)) if not self.done(phase, shard).exists()]
 
-    def shard_tally(self, shard: int) -> Path:
-        """Counts of a finished shard."""
-        return self.folder / "shards" / f"{shard:05d}.json"
+    def described(self) -> dict[str, Any]:
+        """job.json: fingerprint, config, output, inputs (their number), bytes (their estimate)."""
+        return read_json(self.description)
 
-    def roots(self) -> dict[str, Path]:
-        """Folder of each repository."""
-        return {name: Path(root) for name, root in read_json(self.description)["roots"].items()}
+    def config(self) -> CorpusConfig:
+        """The configuration of the build."""
+        return typing.cast("CorpusConfig", _typed(CorpusConfig, self.described()["config"]))
 
-    def describes(self, fingerprint: str) -> bool:
-        """Whether an earlier, unfinished build of the same files with the same settings is here."""
+    def input(self, number: int) -> Input:
+        """An input."""
+        with (self.folder / "inputs.offsets").open("rb") as offsets, (self.folder / "inputs.jsonl").open("rb") as lines:
+            offsets.seek(8 * number)
+            lines.seek(int.from_bytes(offsets.read(8), "little"))
+            return Input.from_json(json.loads(lines.readline()))
+
+    def describe(self, inputs: Iterable[Input], config: CorpusConfig, output: Path, stamp: str) -> bool:
+        """Write the inputs; start over unless an earlier, unfinished build was of the same with the same settings.
+
+        Returns:
+            Whether there is anything to read.
+        """
+        digest = hashlib.sha256(stamp.encode())
+        offsets, size, place = array("Q"), 0, 0
+        with atomic_write(self.folder / "inputs.jsonl", "wb") as out:
+            for one in inputs:
+                line = json.dumps(one.to_json(), ensure_ascii=True).encode() + b"\n"
+                digest.update(line)
+                out.write(line)
+                offsets.append(place)
+                place += len(line)
+                size += one.bytes
+        with atomic_write(self.folder / "inputs.offsets", "wb") as out:
+            out.write(offsets.tobytes())  # little-endian, as every machine that this runs on
+        fingerprint = digest.hexdigest()
+        if not self._is_of(fingerprint):
+            plain = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+            self._restart({"fingerprint": fingerprint, "config": plain, "output": str(output.resolve()),
+                           "inputs": len(offsets), "bytes": size})  # fmt: skip
+        return bool(offsets)
+
+    def _is_of(self, fingerprint: str) -> bool:
         try:
-            return bool(read_json(self.description)["fingerprint"] == fingerprint)
+            return bool(self.described()["fingerprint"] == fingerprint)
         except (UserError, KeyError, TypeError):
             return False
 
-    def restart(self, description: dict[str, Any]) -> None:
-        """Drop what an earlier build left, but for the listing, and describe a new build."""
+    def _restart(self, description: dict[str, Any]) -> None:
         self.description.unlink(missing_ok=True)
-        self.plan.unlink(missing_ok=True)
         self.publishing.unlink(missing_ok=True)
-        for name in ("hashed", "planned", "shards"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for phase in PHASES:
+            shutil.rmtree(self.folder / phase, ignore_errors=True)
         write_json(self.description, description)
 
     def publish(self, output: Path, shards: int, report: dict[str, Any]) -> None:
@@ -83,12 +123,12 @@ class Job:
         try:
             if not self.publishing.exists():
                 (output / "report.json").unlink(missing_ok=True)
-                for old in output.glob("shard-*.jsonl"):
+                for old in output.glob("shard-*"):
                     old.unlink()
                 write_json(self.publishing, {})
-            for shard in range(shards):
-                if self.shard(shard).exists():
-                    self.shard(shard).replace(output / shard_name(shard))
+            for name in (shard_name(shard, kind) for shard in range(shards) for kind in SHARD_FILES):
+                if (self.folder / "order" / name).exists():
+                    (self.folder / "order" / name).replace(output / name)
             sync(output)
         except OSError as error:
             raise write_error(output, error) from error
@@ -103,7 +143,7 @@ class Job:
 
 @contextlib.contextmanager
 def opened_job(output: Path) -> Iterator[Job]:
-    """The job of an output folder, for this process alone.
+    """The job of an output folder, for this process and its workers alone.
 
     Raises:
         UserError: another build is running there, or the folder cannot be made.
@@ -120,3 +160,21 @@ def opened_job(output: Path) -> Iterator[Job]:
         except BlockingIOError:
             raise UserError(f"another build is writing {output}; wait for it, or choose another paths.corpus") from None
         yield Job(folder)
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    """A value as JSON gives it → as its dataclass holds it."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = _hints(kind)
+        return kind(**{name: _typed(hints[name], one) for name, one in value.items()})
+    if isinstance(value, list):
+        item = typing.get_args(kind)
+        return tuple(_typed(item[0] if item else Any, one) for one in value)
+    if isinstance(value, str) and (kind is Path or Path in typing.get_args(kind)):
+        return Path(value)
+    return value

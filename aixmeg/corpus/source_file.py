@@ -1,14 +1,25 @@
-"""One kept file, and the reader of a finished corpus."""
+"""One kept file, and the reader of a finished corpus.
+
+A shard is three files: `shard-00000.jsonl` with a line per file, `shard-00000.spans` with their syntax, and
+`shard-00000.index.npy`, which tells where both stand (`INDEX`), so that a reader may begin anywhere.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
 
 from aixmeg.errors import UserError
 from aixmeg.files import read_json, read_jsonl
+
+SHARD_FILES: Final = ("jsonl", "spans", "index.npy")
+INDEX: Final = np.dtype([("line", "<u8"), ("spans", "<u8"), ("spans_bytes", "<u8")])
+"""Per file: where its line begins, where its syntax begins in `.spans`, and how long that is (0: it has none)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +27,7 @@ class SourceFile:
     """A line of a shard."""
 
     repository: str
-    """Name of the repository; its files stand one after the other, in path order."""
+    """Name of the repository; its files stand one after the other."""
     path: str
     """Path inside the repository, with `/`."""
     language: str
@@ -29,19 +40,27 @@ class SourceFile:
     """Their digest, in hexadecimal."""
     error_share: float
     """Share of the bytes inside syntax errors, 0 to 1."""
+    licence: str | None = None
+    """SPDX expression; None where it is not known."""
+    tags: dict[str, Any] = field(default_factory=dict)
+    """What else the steps found."""
 
     def to_line(self) -> bytes:
         r"""The JSON line, ending in b"\n" and holding no other; U+2028 and the like stand as they are."""
-        return json.dumps(asdict(self), ensure_ascii=False).encode() + b"\n"
+        record = asdict(self)
+        for name in ("licence", "tags"):
+            if not record[name]:
+                del record[name]
+        return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
 
-def shard_name(number: int) -> str:
-    """File name of a shard."""
-    return f"shard-{number:05d}.jsonl"
+def shard_name(number: int, kind: str = "jsonl") -> str:
+    """Name of one of a shard's files."""
+    return f"shard-{number:05d}.{kind}"
 
 
 def read_corpus(folder: Path) -> Iterator[SourceFile]:
-    """Yield the kept files of a finished corpus, repositories in sorted order.
+    """Yield the kept files of a finished corpus, one repository after the other, in a random order of repositories.
 
     Raises:
         UserError: the corpus is not there, unfinished, or damaged.
@@ -59,3 +78,9 @@ def read_corpus(folder: Path) -> Iterator[SourceFile]:
                 raise UserError(
                     f"{shard}: not a line of a corpus ({error}); run `aixmeg corpus build` again"
                 ) from error
+
+
+def read_index(shard: Path) -> np.ndarray | None:
+    """The rows of `INDEX` of `shard-00000.jsonl`, in the order of its lines; None for a corpus without them."""
+    path = shard.with_suffix(".index.npy")
+    return np.load(path, mmap_mode="r", allow_pickle=False) if path.is_file() else None

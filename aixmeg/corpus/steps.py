@@ -1,72 +1,88 @@
-"""The two steps that run in workers, each over one shard of a job folder."""
+"""What is done to every file by itself: the one table of steps, and how a file goes through them.
+
+A step is switched by `corpus.NAME.enabled` and imported only when it runs.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
 
-from aixmeg.corpus.executor import Tick
-from aixmeg.corpus.job import Job
-from aixmeg.corpus.read import checked_digest, read_bytes
+from aixmeg.config import CorpusConfig
+from aixmeg.corpus.document import Document, Step
 from aixmeg.corpus.reasons import Dropped
-from aixmeg.corpus.select import Readable
-from aixmeg.corpus.source_file import SourceFile
-from aixmeg.corpus.syntax import error_share
-from aixmeg.corpus.tally import Tally
-from aixmeg.files import atomic_write, read_json, read_jsonl, write_json
 from aixmeg.languages import LANGUAGES
 
 
-def read_step(folder: Path, shard: int, skip: Mapping[int, str], tick: Tick) -> None:
-    """listed → hashed: read each candidate and note its digest, or why it is dropped."""
-    job, done = Job(folder), 0
-    roots = job.roots()
-    with atomic_write(job.hashed(shard), "wb") as out:
-        for index, file in enumerate(read_jsonl(job.listed(shard))):
-            tick(index, done)
-            done += file["bytes"]
+@dataclass(frozen=True)
+class Row:
+    """A step of the table."""
+
+    name: str
+    """Also of its section of the configuration, where it has one."""
+    make: Callable[[CorpusConfig], Step]
+
+
+class StepDropped(Dropped):
+    """A drop that tells which step it was."""
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(reason)
+        self.step = step
+
+
+class Steps:
+    """The enabled steps of a phase, made once per worker; `cpu` adds up the seconds that each took."""
+
+    def __init__(self, rows: Iterable[Row], config: CorpusConfig) -> None:
+        self._steps = [(row.name, row.make(config)) for row in rows if _enabled(row.name, config)]
+        self.cpu: dict[str, float] = {}
+
+    def __call__(self, document: Document) -> None:
+        """Take the document through all steps.
+
+        Raises:
+            StepDropped: one of them dropped it.
+        """
+        before = time.process_time()
+        for name, step in self._steps:
             try:
-                if index in skip:
-                    raise Dropped(skip[index])
-                content = read_bytes(roots[file["repository"]], file["path"], file["bytes"])
-                result = {"sha256": checked_digest(content)}
+                step(document)
             except Dropped as drop:
-                result = {"dropped": drop.reason}
-            out.write(json.dumps(file | result, ensure_ascii=False).encode() + b"\n")
-        tick(-1, done)
+                raise StepDropped(name, drop.reason) from None
+            finally:
+                now = time.process_time()
+                self.cpu[name] = self.cpu.get(name, 0.0) + now - before
+                before = now
+
+    def spent(self) -> dict[str, float]:
+        """CPU seconds by step since the last call."""
+        spent, self.cpu = self.cpu, {}
+        return spent
 
 
-def parse_step(folder: Path, shard: int, skip: Mapping[int, str], tick: Tick) -> None:
-    """planned → shard: read each selected file again, measure its syntax errors, write it or count its drop."""
-    job, tally, done = Job(folder), Tally(), 0
-    roots, settings = job.roots(), read_json(job.description)
-    with atomic_write(job.shard(shard), "wb") as out:
-        for index, record in enumerate(read_jsonl(job.planned(shard))):
-            tick(index, done)
-            file = Readable(**record)
-            done += file.bytes
-            try:
-                if index in skip:
-                    raise Dropped(skip[index])
-                kept = _parsed(file, roots[file.repository], settings["max_error_share"])
-                out.write(kept.to_line())
-                tally.keep(file.language, file.bytes, file.repository)
-            except Dropped as drop:
-                tally.drop(drop.reason, file.bytes, f"{file.repository}/{file.path}")
-        tick(-1, done)
-    write_json(job.shard_tally(shard), tally.to_json())  # last: it marks the shard as done
+def _enabled(name: str, config: CorpusConfig) -> bool:
+    return getattr(getattr(config, name, None), "enabled", True)
 
 
-def _parsed(file: Readable, root: Path, max_error_share: float) -> SourceFile:
-    content = read_bytes(root, file.path, file.bytes)
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise Dropped("changed")
-    share = error_share(LANGUAGES[file.language], content)
-    if share > max_error_share:
-        raise Dropped("syntax_errors")
-    fields: dict[str, Any] = asdict(file)
-    return SourceFile(**fields, text=content.decode(), error_share=share)
+def _syntax(config: CorpusConfig) -> Step:
+    def step(document: Document) -> None:
+        if LANGUAGES[document.language].grammar is None:
+            return
+        if document.tree().error_share > config.max_error_share:
+            raise Dropped("syntax_errors")
+
+    return step
+
+
+SCAN: Final[tuple[Row, ...]] = ()
+"""Cheap steps, run on every file before duplicates are dropped. They judge; the text stays as it is."""
+CLEAN: Final[tuple[Row, ...]] = (Row("syntax", _syntax),)
+"""Steps run on the files that are kept so far. They may change the text."""
+STEP_ORDER: Final = (
+    "sources", "text", "generated", "prose", "licence", "rank", "exact", "near", "budget", "reread", "scrub", "syntax",
+    "commented", "defects", "decontaminate",
+)  # fmt: skip
+"""In which a file meets them: the stages of the report's funnel."""

@@ -1,4 +1,4 @@
-"""Builds of small source trees."""
+"""Builds of small source trees, with no step but those that a test asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_trees import check_nothing_lost
+from corpus_trees import check_nothing_lost, plain
 
 from aixmeg.config import CorpusConfig
 from aixmeg.corpus.build import build_corpus
@@ -18,7 +18,7 @@ def build(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """`build(source, **settings)`: a corpus in tmp_path/corpus, checked for completeness of its counts."""
 
     def run(*sources: Path, output: Path = tmp_path / "corpus", **settings: Any) -> dict[str, Any]:
-        config = CorpusConfig(sources=sources, **{"min_file_bytes": 1, "workers": 1} | settings)
+        config = CorpusConfig(sources=sources, **plain() | settings)
         report = build_corpus(config, output)
         check_nothing_lost(report)
         return report

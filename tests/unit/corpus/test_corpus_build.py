@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
-from corpus_trees import corpus_digest, python_file, write_tree
+from corpus_trees import corpus_digest, plain, python_file, write_tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aixmeg.config import Config, CorpusConfig, PathsConfig
-from aixmeg.corpus import SourceFile, command, read_corpus, shards
-from aixmeg.corpus.source_file import shard_name
+from aixmeg.config.corpus import OrderConfig
+from aixmeg.corpus import SourceFile, command, decide, read_corpus
+from aixmeg.corpus.source_file import read_index, shard_name
+from aixmeg.corpus.sources import inputs
 from aixmeg.errors import UserError
 
 ODD_TEXTS = {
@@ -72,10 +76,11 @@ def test_every_nuisance_is_counted(tmp_path: Path, build) -> None:
     report = build(source)
     assert {reason: count["files"] for reason, count in report["dropped"].items()} == {
         "symlink": 1, "unknown_language": 1, "no_grammar": 1, "too_small": 1, "too_large": 1, "nul_bytes": 2,
-        "invalid_utf8": 3, "exact_duplicate": 2, "syntax_errors": 1, "parse_limit": 1, "parser_crash": 1,
+        "invalid_utf8": 2, "lone_surrogate": 1, "exact_duplicate": 2, "syntax_errors": 1, "parse_limit": 1,
+        "parser_crash": 1,
     }  # fmt: skip
     assert report["examples"]["exact_duplicate"] == ["a/good.py", "b/good.py"]  # a/copy.py comes first
-    assert [f"{file.repository}/{file.path}" for file in read_corpus(tmp_path / "corpus")] == [
+    assert sorted(f"{file.repository}/{file.path}" for file in read_corpus(tmp_path / "corpus")) == [
         "a/copy.py", "a/nested.py", "b/other.py",
     ]  # fmt: skip
     assert (report["repositories"], report["kept"]["files"], report["by_language"]["python"]["files"]) == (2, 3, 3)
@@ -99,42 +104,64 @@ def test_files_unreadable_or_changed_after_the_walk(tmp_path: Path, monkeypatch:
 
 
 def test_same_bytes_for_any_number_of_workers(tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "SHARD_BYTES", 1500)
+    monkeypatch.setattr(inputs, "RANGE_FILES", 7)
+    monkeypatch.setattr(decide, "SHARD_BYTES", 1500)
     files = {f"r{repository}/m{index}.py": python_file(repository * 100 + index, 1 + index)
              for repository in range(12) for index in range(6)}  # fmt: skip
     source = write_tree(tmp_path / "src", files | {"r3/bad.py": ") (" * 50})
     reports = [build(source, output=tmp_path / f"out{workers}", workers=workers) for workers in (1, 3)]
-    assert len(corpus_digest(tmp_path / "out1")) == reports[0]["shards"] > 4
+    assert len(corpus_digest(tmp_path / "out1")) == 3 * reports[0]["shards"] > 12
     assert corpus_digest(tmp_path / "out1") == corpus_digest(tmp_path / "out3")
     for report in reports:
-        del report["seconds"]
+        del report["seconds"], report["timing"]
     assert reports[0] == reports[1]
-    order = [(file.repository, file.path) for file in read_corpus(tmp_path / "out3")]
-    assert order == sorted(order)
-    assert len(order) == 72
+    files_of: dict[str, list[str]] = {}
+    for file in read_corpus(tmp_path / "out3"):
+        files_of.setdefault(file.repository, []).append(file.path)
+    assert files_of == {f"r{number}": [f"m{index}.py" for index in range(6)] for number in range(12)}
 
 
-def test_a_repository_stays_in_one_shard_when_it_fits(tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "SHARD_BYTES", 4 * len(python_file(100)))
-    files = {f"r{repository}/m{index}.py": python_file(100 + repository * 10 + index)
-             for repository in range(6) for index in range(9 if repository == 2 else 3)}  # fmt: skip
-    report = build(write_tree(tmp_path / "src", files))
-    where: dict[str, set[int]] = {}
-    for number in range(report["shards"]):
-        for line in (tmp_path / "corpus" / shard_name(number)).read_bytes().splitlines():
-            where.setdefault(json.loads(line)["repository"], set()).add(number)
-    assert [len(where[f"r{number}"]) for number in (0, 1, 3, 4, 5)] == [1] * 5
-    assert len(where["r2"]) > 1  # larger than a shard
+def test_repositories_stand_in_random_order_each_in_one_shard(
+    tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decide, "SHARD_BYTES", 4 * len(python_file(100)))
+    monkeypatch.setattr(inputs, "RANGE_FILES", 4)
+    files = {f"r{repository:02d}/m{index}.py": python_file(100 + repository * 10 + index)
+             for repository in range(40) for index in range(9 if repository == 2 else 3)}  # fmt: skip
+    source = write_tree(tmp_path / "src", files)
+    order: dict[int, list[str]] = {}
+    for seed in (1, 2):
+        report = build(source, output=tmp_path / f"out{seed}", order=OrderConfig(enabled=False, seed=seed))
+        assert report["shards"] > 10
+        names = [file.repository for file in read_corpus(tmp_path / f"out{seed}")]
+        runs = [name for name, _ in itertools.groupby(names)]
+        assert sorted(runs) == sorted(set(names)) == [f"r{number:02d}" for number in range(40)]  # each in one run
+        order[seed] = runs
+    assert order[1] != sorted(order[1])
+    assert order[1] != order[2]
+
+
+def test_the_index_tells_where_lines_and_syntax_begin(tmp_path: Path, build) -> None:
+    build(write_tree(tmp_path / "src", {f"r/m{index}.py": python_file(index, 1 + index) for index in range(9)}))
+    shard = tmp_path / "corpus" / shard_name(0)
+    index = read_index(shard)
+    assert index is not None
+    content, spans = shard.read_bytes(), shard.with_suffix(".spans").read_bytes()
+    lines = content.splitlines(keepends=True)
+    assert index["line"].tolist() == [content.index(line) for line in lines]
+    ends = np.cumsum(index["spans_bytes"])
+    assert index["spans"].tolist() == [0, *ends[:-1].tolist()]
+    assert int(ends[-1]) == len(spans)
 
 
 def test_rebuild_replaces_the_corpus(tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "SHARD_FILES", 1)
+    monkeypatch.setattr(decide, "SHARD_BYTES", len(python_file(0)))
     source = write_tree(tmp_path / "src", {f"r/m{index}.py": python_file(index) for index in range(3)})
     assert build(source)["shards"] == 3
     (source / "r/m2.py").unlink()
     assert build(source)["shards"] == 2
     assert sorted(path.name for path in (tmp_path / "corpus").iterdir()) == [
-        "report.json", "shard-00000.jsonl", "shard-00001.jsonl",
+        "report.json", *(f"shard-0000{number}.{kind}" for number in (0, 1) for kind in ("index.npy", "jsonl", "spans"))
     ]  # fmt: skip
     assert [file.path for file in read_corpus(tmp_path / "corpus")] == ["m0.py", "m1.py"]
 
@@ -189,7 +216,7 @@ def test_readers_refuse_an_unfinished_or_damaged_corpus(tmp_path: Path, build) -
 
 def test_command_prints_what_was_kept_and_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = write_tree(tmp_path / "src", {"r/a.py": python_file(0), "r/b.py": python_file(0), "r/c.txt": "x"})
-    config = Config(paths=PathsConfig(root=tmp_path), corpus=CorpusConfig(sources=(source,), workers=1))
+    config = Config(paths=PathsConfig(root=tmp_path), corpus=CorpusConfig(sources=(source,), **plain()))
     report = command.build(config)
     printed = capsys.readouterr().out
     assert report == json.loads((tmp_path / "corpus/report.json").read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,14 @@ from pathlib import Path
 import pytest
 from corpus_trees import corpus_digest, python_file, write_tree
 
-from aixmeg.corpus import read_corpus, shards
-from aixmeg.corpus.job import STATE_FOLDER, opened_job
+from aixmeg.corpus import decide, read_corpus
+from aixmeg.corpus.executor import Workers
+from aixmeg.corpus.job import STATE_FOLDER, Job, opened_job
+from aixmeg.corpus.phases import run_shard, undone
+from aixmeg.corpus.sources import inputs, walk
+from aixmeg.corpus.tally import Tally
 from aixmeg.errors import UserError
+from aixmeg.files import read_json
 
 FILES = {f"r{repository}/m{index}.py": python_file(repository * 100 + index)
          for repository in range(4) for index in range(6)}  # fmt: skip
@@ -22,10 +28,13 @@ FILES = {f"r{repository}/m{index}.py": python_file(repository * 100 + index)
 CHILD = """
 import os, signal, sys
 from pathlib import Path
+from corpus_trees import plain
 from aixmeg.config import CorpusConfig
-from aixmeg.corpus import build, executor, job, shards
+from aixmeg.corpus import build, decide, executor, job
+from aixmeg.corpus.sources import inputs, walk
 source, output, point, workers = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-shards.SHARD_FILES = 3
+inputs.RANGE_FILES = walk.RANGE_FILES = 3  # 8 inputs
+decide.SHARD_BYTES = 700
 
 def die_after(owner, name, calls, when=lambda *a: True):
     inner, left = getattr(owner, name), [calls]
@@ -37,19 +46,24 @@ def die_after(owner, name, calls, when=lambda *a: True):
         return result
     setattr(owner, name, wrapper)
 
+def after_shards(done, phases):  # each phase calls it once per worker and once per shard
+    die_after(executor.Workers, "_next", phases * (8 + workers) + workers + done)
+
 points = {
-    "listing": lambda: die_after(shards.Shards, "next", 3),
-    "listed": lambda: die_after(job.Job, "restart", 1),
-    "reading": lambda: die_after(executor.Workers, "_next", 2 + workers),
-    "planning": lambda: die_after(shards.Shards, "next", 8 + 3),
-    "parsing": lambda: die_after(executor.Workers, "_next", 8 + 2 * workers + 3),
-    "publishing": lambda: die_after(Path, "replace", 3, lambda path, to: str(to).startswith(f"{output}/shard-")),
+    "listing": lambda: die_after(inputs.Input, "to_json", 3),
+    "listed": lambda: die_after(job.Job, "_restart", 1),
+    "scanning": lambda: after_shards(2, 0),
+    "deciding": lambda: die_after(decide, "drop_exact", 1),
+    "cleaning": lambda: after_shards(3, 1),
+    "ordering": lambda: after_shards(2, 2),
+    "publishing": lambda: die_after(Path, "replace", 5, lambda path, to: str(to).startswith(f"{output}/shard-")),
     "published": lambda: die_after(Path, "replace", 1, lambda path, to: str(to) == f"{output}/report.json"),
 }
 if __name__ == "__main__":
     if point in points:
         points[point]()
-    build.build_corpus(CorpusConfig(sources=(source,), min_file_bytes=1, workers=workers), output)
+    settings = plain() | {"workers": workers}
+    build.build_corpus(CorpusConfig(sources=(source,), **settings), output)
 """
 
 
@@ -64,13 +78,32 @@ def child(tmp_path: Path, point: str, workers: int = 2, **options) -> subprocess
 @pytest.fixture
 def reference(tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Digests of an undisturbed build of the same files."""
-    monkeypatch.setattr(shards, "SHARD_FILES", 3)
+    monkeypatch.setattr(inputs, "RANGE_FILES", 3)
+    monkeypatch.setattr(walk, "RANGE_FILES", 3)
+    monkeypatch.setattr(decide, "SHARD_BYTES", 700)
     build(write_tree(tmp_path / "src", FILES), output=tmp_path / "reference")
     return corpus_digest(tmp_path / "reference")
 
 
-@pytest.mark.parametrize("point", ["listing", "listed", "reading", "planning", "parsing", "publishing", "published"])
-def test_killed_build_goes_on(tmp_path: Path, build, reference: dict[str, str], point: str) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """Shards that a build asks its workers for, by phase."""
+    found: dict[str, list[int]] = {}
+    run = Workers.run
+
+    def noted(self, step, job, shards, progress):
+        found[step.__name__.removesuffix("_shard")] = list(shards)
+        run(self, step, job, shards, progress)
+
+    monkeypatch.setattr(Workers, "run", noted)
+    return found
+
+
+POINTS = ["listing", "listed", "scanning", "deciding", "cleaning", "ordering", "publishing", "published"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_build_goes_on(tmp_path: Path, build, reference: dict[str, str], point: str, asked) -> None:
     killed = child(tmp_path, point)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     output = tmp_path / "corpus"
@@ -79,27 +112,76 @@ def test_killed_build_goes_on(tmp_path: Path, build, reference: dict[str, str], 
     if point != "published":
         with pytest.raises(UserError, match="no finished corpus"):
             next(read_corpus(output))
-    finished = {path.name: path.stat().st_ino for path in state.glob("shards/*.jsonl")
-                if (state / "shards" / f"{path.stem[-5:]}.json").exists()}  # fmt: skip
-    assert 0 < len(finished) < len(reference) or point != "parsing"
+    phases = ("scan", "clean", "order")
+    done = {phase: sorted(int(path.stem) for path in state.glob(f"{phase}/?????.json")) for phase in phases}
+    shards = {"scan": 8, "clean": 8, "order": len(reference) // 3}
+    unfinished = {"scanning": "scan", "cleaning": "clean", "ordering": "order"}.get(point)
+    assert unfinished is None or 0 < len(done[unfinished]) < shards[unfinished]
+    finished = {path.name: path.stat().st_ino for number in done["order"]
+                for path in state.glob(f"order/shard-{number:05d}.*")}  # fmt: skip
     build(tmp_path / "src", output=output)
     assert corpus_digest(output) == reference
     assert len(list(read_corpus(output))) == len(FILES)
     assert not state.exists()
-    for name, inode in finished.items():  # moved, not built again
+    for phase in phases:  # finished shards are not done again
+        assert sorted([*asked[phase], *done[phase]]) == list(range(shards[phase])), phase
+    for name, inode in finished.items():
         assert (output / name).stat().st_ino == inode
 
 
+def test_shards_can_be_done_by_anyone_in_any_order(tmp_path: Path, build, reference: dict[str, str], asked) -> None:
+    """As an executor on other machines does them: each in a process of its own, some of them twice."""
+    assert child(tmp_path, "listed").returncode == -signal.SIGKILL
+    state = tmp_path / "corpus" / STATE_FOLDER
+    for phase in ("scan", "decide", "clean", "order"):
+        todo = undone(state, phase)
+        assert len(todo) > 1 or phase == "decide"
+        for shard in [*reversed(todo), *todo]:
+            run_shard(state, phase, shard)
+        assert undone(state, phase) == []
+    build(tmp_path / "src", output=tmp_path / "corpus")
+    assert not any(asked.values())
+    assert corpus_digest(tmp_path / "corpus") == reference
+
+
+def test_files_that_change_between_the_passes_are_counted(tmp_path: Path, build, reference: dict[str, str]) -> None:
+    source = tmp_path / "src"
+    assert child(tmp_path, "deciding").returncode == -signal.SIGKILL
+    state = tmp_path / "corpus" / STATE_FOLDER
+    run_shard(state, "decide", 0)
+    text = python_file(0)
+    (source / "r0/m0.py").write_text(text.replace("function", "function"[::-1]))  # as long as before
+    (source / "r0/m1.py").write_text(text + "# longer\n")
+    (source / "r0/m2.py").unlink()
+    (source / "r0/m3.py").unlink()
+    (source / "r0/m3.py").symlink_to("m4.py")
+    shutil.rmtree(source / "r1")
+    for phase in ("clean", "order"):
+        for shard in undone(state, phase):
+            run_shard(state, phase, shard)
+    kept, dropped = 0, {}
+    for shard in range(Job(state).shards("clean")):
+        tally = Tally.from_json(read_json(Job(state).done("clean", shard)))
+        kept += sum(count.files for count in tally.kept.values())
+        for reasons in tally.dropped.values():
+            for reason, count in reasons.items():
+                dropped[reason] = dropped.get(reason, 0) + count.files
+    assert kept == 24 - 4 - 6
+    assert sum(dropped.values()) == 10
+    assert set(dropped) <= {"changed", "unreadable", "symlink"}
+    assert dropped["changed"] >= 3
+
+
 def test_changed_settings_or_sources_start_over(tmp_path: Path, build, reference: dict[str, str]) -> None:
-    assert child(tmp_path, "parsing").returncode == -signal.SIGKILL
+    assert child(tmp_path, "cleaning").returncode == -signal.SIGKILL
     (tmp_path / "src/r0/m0.py").write_text(python_file(7777))
     (tmp_path / "src/r3/m5.py").unlink()
     build(tmp_path / "src", output=tmp_path / "corpus")
     texts = [file.text for file in read_corpus(tmp_path / "corpus")]
     assert len(texts) == len(FILES) - 1
-    assert texts[0] == python_file(7777)
+    assert python_file(7777) in texts
 
-    assert child(tmp_path, "parsing").returncode == -signal.SIGKILL
+    assert child(tmp_path, "cleaning").returncode == -signal.SIGKILL
     report = build(tmp_path / "src", output=tmp_path / "corpus", max_repository_bytes=len(python_file(100)))
     assert report["kept"]["files"] == len({path.split("/")[0] for path in FILES})
 
@@ -112,15 +194,15 @@ def test_two_builds_at_once_are_refused(tmp_path: Path, build) -> None:
 
 
 def test_refused_write_in_a_worker_is_a_user_error(tmp_path: Path, build) -> None:
-    """The kernel refuses to write past 6,000 bytes of a file: the lists are shorter, the shard is not."""
-    source = write_tree(tmp_path / "src", {f"r/{index}.py": python_file(index, 100) for index in range(3)})
-    limited = child(tmp_path, "", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)))
+    """The kernel refuses to write past 12,000 bytes of a file: the lists are shorter, the kept texts are not."""
+    source = write_tree(tmp_path / "src", {f"r/{index}.py": python_file(index, 200) for index in range(3)})
+    limited = child(tmp_path, "", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000)))
     assert limited.returncode == 1
     assert "UserError: cannot write" in limited.stderr
-    assert "shard-00000.jsonl" in limited.stderr
+    assert "00000.spill" in limited.stderr
     output = tmp_path / "corpus"
     assert [path.name for path in output.iterdir()] == [STATE_FOLDER]
-    assert list((output / STATE_FOLDER / "shards").iterdir()) == []
+    assert list((output / STATE_FOLDER / "clean").iterdir()) == []
     build(source, output=output)
     assert len(list(read_corpus(output))) == 3
 
@@ -140,7 +222,7 @@ def test_disk_that_is_full_at_any_write_of_this_process(
     monkeypatch.setattr(os, "fsync", sometimes_full)
     build(tmp_path / "src", output=tmp_path / "counted")
     total = calls
-    assert total > 30
+    assert total > 12
     for number in (1, total // 3, total // 2, total - 3, total - 1):  # the last two while publishing
         calls, full_from = 0, number
         output = tmp_path / f"full{number}"
