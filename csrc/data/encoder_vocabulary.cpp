@@ -80,9 +80,6 @@ bool Vocabulary::read(const Pieces& pieces) {
   for (const int32_t id : byte_ids_) {
     if (id == kNone) return false;
   }
-  for (const std::string& text : normal) {
-    if (!text.empty() && control_.count(text)) return false;  // SentencePiece would emit the control piece
-  }
   if (!add_characters(normal)) return false;
   add_joins(normal, pieces.scores);
   return true;
@@ -101,11 +98,8 @@ bool Vocabulary::add_piece(std::string_view text, uint8_t type, int32_t id) {
       if (value >= 0) byte_ids_[value] = id;
       return value >= 0;
     }
-    case kControl:
-      if (text != " ") control_[with_blanks(text)] = id;
-      return true;
     default:
-      return type == kUnknown;
+      return type == kUnknown || type == kControl;  // no text has their ids
   }
 }
 
@@ -127,12 +121,6 @@ void Vocabulary::add_user_defined(const std::string& text, int32_t id) {
   trie_ids_[node] = id;
 }
 
-int32_t Vocabulary::extra_symbol(std::string_view character) {
-  const auto found = control_.find(std::string(character));
-  extra_.push_back(found == control_.end() ? kNone : found->second);
-  return count_ + static_cast<int32_t>(extra_.size()) - 1;
-}
-
 bool Vocabulary::add_characters(const std::vector<std::string>& normal) {
   for (int32_t id = 0; id < count_; ++id) {
     if (!normal[id].empty()) normal_.emplace(normal[id], id);
@@ -141,13 +129,9 @@ bool Vocabulary::add_characters(const std::vector<std::string>& normal) {
     const auto [place, is_new] = characters_.try_emplace(code(bytes(character), character.size()), kNone);
     if (!is_new) return;
     const auto found = normal_.find(std::string(character));
-    place->second = found != normal_.end() ? found->second : extra_symbol(character);
+    place->second = found != normal_.end() ? found->second : count_ + extra_++;
     if (character.size() == 1) ascii_[bytes(character)[0]] = place->second;
   };
-  for (const auto& [text, id] : control_) {
-    // The text of a longer control piece is reached by no join, but that of one character is a symbol from the start.
-    if (first_length(text) == text.size()) add(text);
-  }
   for (const std::string& text : normal) {
     for (size_t i = 0; i < text.size(); i += char_length(static_cast<uint8_t>(text[i]))) {
       add(std::string_view(text).substr(i, char_length(static_cast<uint8_t>(text[i]))));
@@ -208,8 +192,7 @@ size_t Vocabulary::match_user_defined(const uint8_t* text, size_t size, int32_t*
 }
 
 size_t Vocabulary::emit(int32_t symbol, const uint8_t* text, size_t length, int32_t* ids) const {
-  if (symbol >= count_) symbol = extra_[symbol - count_];
-  if (symbol != kNone) {
+  if (symbol != kNone && symbol < count_) {
     *ids = symbol;
     return 1;
   }

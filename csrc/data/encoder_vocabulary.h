@@ -41,8 +41,8 @@ class Vocabulary {
     uint32_t rank = kNoRank;
   };
 
-  // nullptr for what is left to SentencePiece itself: a piece that is empty, not UTF-8, of type unused, user-defined
-  // with a literal blank or spelt like a control piece; a vocabulary without all byte pieces, or without the blank.
+  // nullptr for what is left to SentencePiece itself: a piece that is empty, not UTF-8, unused, or user-defined with
+  // a literal blank; a vocabulary without all byte pieces, or without the blank.
   static std::unique_ptr<Vocabulary> make(const Pieces& pieces);
 
   // Whether any piece holds byte `b` right after byte `a`. Text may be cut, and its parts encoded apart, where none
@@ -93,7 +93,6 @@ class Vocabulary {
   void add_user_defined(const std::string& text, int32_t id);
   bool add_characters(const std::vector<std::string>& normal);
   void add_joins(const std::vector<std::string>& normal, const float* scores);
-  int32_t extra_symbol(std::string_view character);
 
   static uint32_t code(const uint8_t* text, size_t length) {
     uint32_t value = 0;
@@ -112,8 +111,7 @@ class Vocabulary {
   std::array<int32_t, 256> byte_ids_{};
   std::unordered_map<uint32_t, int32_t> characters_;  // UTF-8 bytes of a character to its symbol
   std::unordered_map<std::string, int32_t> normal_;   // only while reading
-  std::unordered_map<std::string, int32_t> control_;  // SentencePiece emits those of a single character
-  std::vector<int32_t> extra_;                        // of symbol count_ + i: the id to emit, kNone for bytes
+  int32_t extra_ = 0;  // symbols from count_ on: characters that are no piece by themselves
   std::vector<uint64_t> known_ = std::vector<uint64_t>(size_t{1} << (64 - kKnownShift));
   std::vector<Entry> table_;  // open addressing, at most half full
   size_t mask_ = 0;
