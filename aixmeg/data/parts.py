@@ -9,6 +9,8 @@ shards alone, so the number of workers changes nothing, and a part whose marker 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from aixmeg.data.context import encode_files
 from aixmeg.data.encode import Encoded, Encoder, Input
 from aixmeg.data.indexed import token_type
 from aixmeg.data.sidecar import MODES, OBJECTIVES, STRATEGIES, WITHOUT_TREE
+from aixmeg.data.stored import StoredTrees
 from aixmeg.data.totals import Tally
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, read_json, write_json
@@ -91,7 +94,8 @@ def build_part(part: Part, tokenizer: CodeTokenizer, config: DataConfig) -> None
     with ExitStack() as stack:
         tokens = stack.enter_context(atomic_write(part.file(".bin"), "wb"))
         lines = stack.enter_context(atomic_write(part.file(".jsonl"), "wb"))
-        for encoded in encode_files(_inputs(part, digest), Encoder(tokenizer, config)):
+        trees = stack.enter_context(contextlib.closing(StoredTrees(part.shard)))
+        for encoded in encode_files(_inputs(part, digest, trees), Encoder(tokenizer, config)):
             tokens.write(encoded.example.ids.astype(dtype).tobytes())
             lines.write(described := _describe(encoded))
             rows.append(_row(encoded))
@@ -134,7 +138,7 @@ class _Runs:
         return self._found
 
 
-def _inputs(part: Part, digest: Any) -> Iterator[Input]:
+def _inputs(part: Part, digest: Any, trees: StoredTrees) -> Iterator[Input]:
     """The files whose lines begin in the part; `digest` takes in the lines."""
     try:
         with part.shard.open("rb") as file:
@@ -144,16 +148,17 @@ def _inputs(part: Part, digest: Any) -> Iterator[Input]:
                 position += len(file.readline()) - 1  # the rest of a line that began in an earlier part
             while position < part.stop and (line := file.readline()):
                 digest.update(line)
-                yield _parse(line, part.shard, position)
+                source, text = _parse(line, part.shard, position)
+                yield Input(source, text, functools.partial(trees.read, trees.place(position), source.language, text))
                 position += len(line)
     except OSError as error:
         raise UserError(f"cannot read {part.shard}: {error.strerror or error}") from error
 
 
-def _parse(line: bytes, shard: Path, position: int) -> Input:
+def _parse(line: bytes, shard: Path, position: int) -> tuple[SourceFile, bytes]:
     try:
         source = SourceFile(**json.loads(line))
-        return Input(source, source.text.encode())  # a lone surrogate, which JSON can spell, is no UTF-8
+        return source, source.text.encode()  # a lone surrogate, which JSON can spell, is no UTF-8
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{shard}, byte {position}: not a corpus record ({type(error).__name__}: {error}); "
@@ -163,10 +168,10 @@ def _parse(line: bytes, shard: Path, position: int) -> Input:
 
 def _row(encoded: Encoded) -> tuple[int, ...]:
     example, choice = encoded.example, encoded.choice
-    return (
-        len(example.ids), OBJECTIVES.index(choice.objective), MODES.index(choice.mode), example.middle_offset,
-        example.middle_length, encoded.place, STRATEGIES.index(choice.strategy), WITHOUT_TREE.index(choice.without_tree),
-    )  # fmt: skip
+    objective, mode = OBJECTIVES.index(choice.objective), MODES.index(choice.mode)
+    middle = example.middle_offset, example.middle_length
+    strategy, without_tree = STRATEGIES.index(choice.strategy), WITHOUT_TREE.index(choice.without_tree)
+    return len(example.ids), objective, mode, *middle, encoded.place, strategy, without_tree
 
 
 def _describe(encoded: Encoded) -> bytes:

@@ -14,7 +14,6 @@ from aixmeg.sfim.kinds import (
     BLOCK,
     CLOSE,
     CLOSURE,
-    COMMENT,
     FOR,
     FRAMED,
     FUNCTION,
@@ -131,7 +130,11 @@ def _structure(view: View, uniform: Uniform, mask: int) -> Structure | Span | No
 
 
 def _body(view: View, found: Structure | Span | None) -> Span | None:
-    return found if not isinstance(found, Structure) else view.trimmed(found.body_start, found.body_end, view.kind(found.node))
+    return (
+        found
+        if not isinstance(found, Structure)
+        else view.trimmed(found.body_start, found.body_end, view.kind(found.node))
+    )
 
 
 def _header(view: View, found: Structure | Span | None) -> Span | None:

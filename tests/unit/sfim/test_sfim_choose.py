@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from aixmeg.config import DataConfig
 from aixmeg.config.sfim import STRATEGIES, SfimConfig
+from aixmeg.languages import LANGUAGES
 from aixmeg.sfim.choose import Choice, Draws, choose, document_id
 from aixmeg.sfim.plain import line_span, random_span
 from aixmeg.syntax import ParseLimit, parse
-from aixmeg.languages import LANGUAGES
 
 SOURCE = "def f(ä):\n    return [ä, 'ö', 1234]\n\n\ndef g():\n    return f(f('€'))\n".encode()
 
