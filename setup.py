@@ -46,7 +46,18 @@ CXX_FLAGS = [
 ]  # fmt: skip
 # For tree-sitter's core: C through the C++ compiler's driver, which every host has. NDEBUG as in its own wheel: with
 # assertions, a grammar's fault would end the process here and not there.
-C_FLAGS = ["-x", "c", "-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-DNDEBUG", "-D_DEFAULT_SOURCE", "-w"]
+C_FLAGS = [
+    "-x",
+    "c",
+    "-std=c11",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-DNDEBUG",
+    "-D_DEFAULT_SOURCE",
+]
 NVCC_FLAGS = ["-O3", "-std=c++17", "-lineinfo", "-Xcompiler=-fPIC,-fvisibility=hidden", "-Werror=all-warnings"]
 
 
@@ -305,7 +316,7 @@ def extensions() -> list[Extension]:
     built.append(Extension("aixmeg.native._data", data, depends=depends))
     if source := find_tree_sitter():
         core, release = source[0] / TREE_SITTER_CORE, f'"{source[1]}"'
-        syntax = sorted(str(path.relative_to(ROOT)) for path in (CSRC / "syntax").glob("*.c*"))
+        syntax = sorted(str(path.relative_to(ROOT)) for path in (CSRC / "syntax").glob("*.c"))
         built.append(
             Extension(
                 "aixmeg.native._syntax",

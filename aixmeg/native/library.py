@@ -12,8 +12,8 @@ from aixmeg.errors import UserError
 
 VERSION: Final = 1
 """Of csrc/data/version.cpp."""
-SYNTAX_VERSION: Final = 1
-"""Of csrc/syntax/walk.cpp."""
+SYNTAX_VERSION: Final = 2
+"""Of csrc/syntax/parse.c."""
 _BUILD: Final = "python setup.py build_ext --inplace"
 
 
