@@ -14,7 +14,7 @@ from typing import Final
 
 from aixmeg.languages.table import LANGUAGES, Language, canonical, ending_of, language_of
 
-_HEAD: Final = 1 << 16
+_HEAD: Final = 1 << 15
 """Bytes that are looked at."""
 
 
@@ -23,7 +23,7 @@ class Ambiguity:
     """What the files of one ending may be."""
 
     rules: tuple[tuple[str, str], ...]
-    """(language, pattern) in the order in which they are tried; `!`-prefixed names are of no language in the table."""
+    """(language, pattern) in the order in which they are tried; `!` begins the name of a language that the table lacks."""
     default: str | None
     """When no rule matches."""
 
@@ -31,20 +31,24 @@ class Ambiguity:
 _C_HEADER: Final = (
     ("objective-c", r"^[ \t]*(?:@(?:interface|protocol|class|implementation|end|property|import)\b|#[ \t]*import\b|"
                     r"NS_ASSUME_NONNULL_BEGIN|FOUNDATION_EXPORT\b)"),
-    ("c++", r"^[ \t]*(?:(?:inline[ \t]+)?namespace(?:[ \t]+[\w:]+)?[ \t]*(?:\{|\n[ \t]*\{|\n?$)|template[ \t]*<|"
+    # Patterns that begin with a fixed string are searched for at the speed of memory.
+    ("c++", r"::[~\w]"),
+    ("c++", r"nullptr\b"),
+    ("c++", r"_cast<"),
+    ("c++", r"operator(?:[-+*/%^&|~!=<>]+|\(\)|\[\]| new| delete| bool)[ \t]*\("),
+    ("c++", r"^[ \t]*(?:(?:inline[ \t]+)?namespace(?:[ \t]+[\w:]+)?[ \t]*(?:\{|\n[ \t]*\{|$)|template[ \t]*<|"
             r"using[ \t]+(?:namespace\b|[\w:]+[ \t]*(?:=|;))|"
-            r"(?:class|struct)[ \t]+(?:[A-Z_]{3,}[ \t]+)?\w+(?:[ \t]+final)?[ \t]*:[ \t]*(?:\n[ \t]*)?(?:public|private|protected|virtual)?|"
-            r"class[ \t]+(?:[\w()]+[ \t]+)*\w+[ \t]*(?:$|[{;:])|(?:public|private|protected)[ \t]*:|"
-            r"(?:explicit|virtual|constexpr|friend|mutable)[ \t]|(?:static_assert|noexcept)\b|"
+            r"(?:class|struct)[ \t]+(?:[A-Z_]{3,}[ \t]+)?\w+(?:[ \t]+final)?[ \t]*:[ \t]*(?:\n[ \t]*)?(?:public|private|"
+            r"protected|virtual)|class[ \t]+(?:[\w()]+[ \t]+)*\w+[ \t]*(?:$|[{;:])|(?:public|private|protected)[ \t]*:|"
+            r"(?:explicit|virtual|constexpr|friend|mutable)[ \t]|noexcept\b|"
             r"#[ \t]*include[ \t]*<(?:[a-z_]+|c(?:std\w+|math|assert|ctype|errno|float|limits|string|time))>)"),
-    ("c++", r"\bstd::|\boperator[ \t]*(?:[-+*/%^&|~!=<>]|\(\)|\[\]|new|delete)|\)[ \t]*(?:const[ \t]*)?(?:override|noexcept)\b|"
-            r"\b(?:static|const|dynamic|reinterpret)_cast<|\bnullptr\b|[ \t]=[ \t]*(?:default|delete)[ \t]*;|"
-            r"\b\w+::\w+|~\w+[ \t]*\(\)[ \t]*[;{]"),
-    ("c", r"^[ \t]*(?:typedef[ \t]+(?:const[ \t]+)?(?:struct|enum|union)\b|extern[ \t]+(?:const[ \t]+)?\w+[\w \t*]*[ \t*]\w+[ \t]*[(\[;]|"
-          r"(?:struct|union|enum)[ \t]+\w+[ \t]*(?:\{|\n[ \t]*\{|\*+[ \t]*\w+[ \t]*\())|\([ \t]*void[ \t]*\)[ \t]*;|"
-          r"^[ \t]*#[ \t]*(?:if[ \t]+defined[ \t]*\(?|ifdef[ \t]+)__cplusplus|"
-          r"^[ \t]*#[ \t]*include[ \t]*<(?:std(?:io|lib|int|arg|bool|def)|string|unistd|sys/\w+|errno|limits|assert)\.h>|"
-          r"\bstruct[ \t]+\w+[ \t]*\*"),
+    ("c++", r"\)[ \t]*(?:const[ \t]*)?(?:override|noexcept)\b|~\w+[ \t]*\(\)[ \t]*[;{]"),
+    ("c", r"^[ \t]*(?:typedef[ \t]+(?:const[ \t]+)?(?:struct|enum|union)\b|"
+          r"extern[ \t]+(?:const[ \t]+)?\w+[\w \t*]*[ \t*]\w+[ \t]*[(\[;]|"
+          r"(?:struct|union|enum)[ \t]+\w+[ \t]*(?:\{|\n[ \t]*\{|\*+[ \t]*\w+[ \t]*\()|"
+          r"#[ \t]*(?:if[ \t]+defined[ \t]*\(?|ifdef[ \t]+)__cplusplus|"
+          r"#[ \t]*include[ \t]*<(?:std(?:io|lib|int|arg|bool|def)|string|unistd|sys/\w+|errno|limits|assert)\.h>)|"
+          r"\([ \t]*void[ \t]*\)[ \t]*;|\bstruct[ \t]+\w+[ \t]*\*"),
 )  # fmt: skip
 _PERL: Final = (
     r"^[ \t]*(?:use[ \t]+(?:strict|warnings|v?5|[A-Z]\w*(?:::\w+)*)|package[ \t]+[\w:]+[ \t]*[;{]|sub[ \t]+\w+|"
@@ -55,7 +59,7 @@ _AMBIGUOUS: Final[dict[str, Ambiguity]] = {
     ".h": Ambiguity(_C_HEADER, "c++"),
     ".m": Ambiguity((
         ("objective-c", r"^[ \t]*(?:@(?:interface|implementation|protocol|class|end|import|autoreleasepool)\b|#[ \t]*(?:import|include|define|pragma|if(?:n?def)?)\b)"),
-        ("mathematica", r"\(\*|^[ \t]*(?:BeginPackage|Begin|Needs|Get)\[|\w+\[[\w, \t]*_[\w, \t_]*\][ \t]*:?=|:=|^[ \t]*<<"),
+        ("mathematica", r"^[ \t]*\(\*|^[ \t]*(?:BeginPackage|Begin|Needs|Get)\[|\w+\[[\w, \t]*_[\w, \t_]*\][ \t]*:?=|:=|^[ \t]*<<"),
         ("!mercury", r"^[ \t]*:-[ \t]*module\b"),
         ("matlab", r"^[ \t]*(?:%|function\b|end(?:function|if|for|while)?[ \t]*;?[ \t]*(?:$|%)|classdef\b|for[ \t]+\w+[ \t]*=|(?:if|while|switch|case)\b)|^[ \t]*[\w\[\](),. \t]+=[^=].*;?[ \t]*$|^[ \t]*\w+(?:\(.*\))?[ \t]*;"),
         ("objective-c", r"^[ \t]*(?://|/\*)"),
@@ -64,7 +68,7 @@ _AMBIGUOUS: Final[dict[str, Ambiguity]] = {
         ("perl", r"\A#!.*\bperl"),
         ("prolog", r"\A#!.*\b(?:swipl|prolog|gprolog)|^[ \t]*:-[ \t]*\(?\w|^[a-z]\w*(?:\([^\n]*\))?[ \t]*(?::-|-->)"),
         ("perl", _PERL),
-        ("prolog", r"^[a-z]\w*\([^\n]*\)\.[ \t]*$|^[ \t]*%"),
+        ("prolog", r"^[a-z]\w*\([^\n]*\)\.[ \t]*$|^[ \t]*%[%! \t]"),
     ), "perl"),
     ".pm": Ambiguity((
         ("!xpm", r"\A/\* XPM \*/"),
@@ -77,6 +81,7 @@ _AMBIGUOUS: Final[dict[str, Ambiguity]] = {
         ("shell", r"\A#!.*\b(?:ba|da|z|k)?sh\b|^[ \t]*\.[ \t]+\S|^[ \t]*(?:\$|>)[ \t]"),
     ), "perl"),
     ".v": Ambiguity((
+        ("verilog", r"^[ \t]*(?:(?:macro)?module[ \t]+[\w\\$]+[ \t]*(?:[(#;]|$)|endmodule\b|`timescale\b)"),
         ("!coq", r"^[ \t]*(?:Require|From[ \t]+\w+[\w.]*[ \t]+Require|Import|Export|Theorem|Lemma|Definition|Inductive|Fixpoint|Section|Proof|Notation|Hypothesis|Variable|Module|Axiom|Ltac|Set|Open[ \t]+Scope|Global|Local)\b[^;]*\.[ \t]*$|\(\*"),
         ("!vlang", r"^(?:pub[ \t]+)?fn[ \t]+\w*|^module[ \t]+\w+[ \t]*$"),
         ("verilog", r"^[ \t]*(?:module|endmodule|always|assign|wire|reg|input|output|inout|parameter|localparam|primitive|task|initial)\b|^[ \t]*`(?:define|timescale|include|ifdef|ifndef|default_nettype)"),
@@ -200,13 +205,13 @@ def _compiled(ending: str) -> tuple[tuple[str, re.Pattern[bytes]], ...]:
 def _candidates(ending: str) -> tuple[str, ...]:
     row = _AMBIGUOUS[ending]
     names = [row.default, *(name for name, _ in row.rules)]
-    return tuple(dict.fromkeys(canonical(name).name for name in names if name and not name.startswith("!")))
+    return tuple(dict.fromkeys(name if name.startswith("!") else canonical(name).name for name in names if name))
 
 
 def candidates(path: str) -> tuple[str, ...]:
     """Names of the languages that a file may be of by its name: none, one, or several that its content tells apart.
 
-    The first of several is what `language_of` says, if it says anything.
+    A name that begins with `!` stands for a language that the table does not know (`!coq`).
     """
     ending = ending_of(path)
     if ending is None:

@@ -96,7 +96,7 @@ def _of_source(source: Path) -> Iterator[tuple[Path, Repository]]:
     if _text(str(source)) is None:
         raise UserError(f"the path of the source {os.fsencode(source)!r} is not valid UTF-8; rename or link it")
     if source.is_file():
-        yield source.parent, _of_file(source)
+        yield source.parent, _of_file(source, source.parent)
         return
     folders, others = _entries(source)
     name = _text(source.name) or "root"
@@ -105,19 +105,19 @@ def _of_source(source: Path) -> Iterator[tuple[Path, Repository]]:
     elif is_bare(source):
         yield source, Repository(_mirror(name), source, kind="git")
     elif data := _data_files(source):
-        yield from ((source, _of_file(file)) for file in data)
+        yield from ((source, _of_file(file, source)) for file in data)
     else:
         yield from _of_folder(source, name, folders, others)
 
 
-def _of_file(path: Path) -> Repository:
+def _of_file(path: Path, folder: Path) -> Repository:
     kind = kind_of_file(path)
     if kind is None:
         raise UserError(
             f"the source {path} is of no known kind; give a folder, a git repository, or a file that ends in "
             f"{', '.join(_KINDS)} (.tar and .jsonl may be compressed: {', '.join(_COMPRESSED)})"
         )
-    return Repository(stem_of(path), path, kind=kind)
+    return Repository((path.parent.relative_to(folder) / stem_of(path)).as_posix(), path, kind=kind)
 
 
 def _of_folder(source: Path, name: str, folders: list[str], others: list[str]) -> Iterator[tuple[Path, Repository]]:

@@ -26,11 +26,17 @@ class Reading:
         self.index = -1
         """Of the document at hand."""
         self.wanted = wanted
+        self._open = False
 
     def take(self) -> bool:
         """Go on to the next document; whether it is asked for."""
         self.index += 1
-        return self.wanted is None or self.index in self.wanted
+        self._open = self.wanted is None or self.index in self.wanted
+        return self._open
+
+    def take_rest(self) -> bool:
+        """As `take`, for what stands for all that can no longer be read, the document at hand first of all."""
+        return self._open or self.take()
 
     def document(
         self, repository: str, path: str, size: int, read: Read, *, extra: dict[str, Any] | None = None
@@ -40,20 +46,23 @@ class Reading:
         `read` may raise `Dropped`, and may return more or fewer bytes than `size` where the source does not tell it.
         """
         rules, extra = self.rules, {} if extra is None else extra
+        content = None
         try:
-            try:
-                candidate = rules.by_name(path, extra.get("language"))
-                rules.check_size(size)
-            except Dropped as drop:
-                if drop.reason not in _STILL_READ or not rules.reads_also(path, size):
-                    raise
-                return self._made(repository, path, size, read(), None, drop.reason, extra)
+            candidate = rules.by_name(path, extra.get("language"))
+            rules.check_size(size)
             content = read()
             size = len(content)
             language = rules.by_content(path, content, candidate)
+            return self._made(repository, path, size, content, language, None, extra)
+        except Dropped as drop:
+            reason = drop.reason
+        if reason not in _STILL_READ or not rules.reads_also(path, size):
+            return self.dropped(repository, path, size, reason, extra=extra)
+        try:
+            content = read() if content is None else content
         except Dropped as drop:
             return self.dropped(repository, path, size, drop.reason, extra=extra)
-        return self._made(repository, path, size, content, language, None, extra)
+        return self._made(repository, path, len(content), content, None, reason, extra)
 
     def dropped(
         self, repository: str, path: str, size: int, reason: str, *, extra: dict[str, Any] | None = None
@@ -71,6 +80,7 @@ class Reading:
         reason: str | None,
         extra: dict[str, Any],
     ) -> RawDocument:
+        self._open = False
         if reason is not None and not path.isascii():  # names that are not UTF-8 come with lone surrogates
             path = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
         return RawDocument(

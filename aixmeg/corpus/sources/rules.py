@@ -11,7 +11,7 @@ from aixmeg.config.corpus import CorpusConfig, SourcesConfig
 from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.sources.folders import GENERATED, MACHINE_LANGUAGES
 from aixmeg.errors import UserError
-from aixmeg.languages import LANGUAGES, candidates, canonical, language_by_content, language_named
+from aixmeg.languages import LANGUAGES, candidates, canonical, language_by_content, language_named, language_of
 
 ALSO_READ_BYTES: Final = 1 << 20
 """A file that is read only because `Rules.also_read` asks for it is not read if it is longer."""
@@ -58,7 +58,7 @@ class Rules:
             Dropped: bad_name, unsafe_path, skipped_folder, unknown_language, no_grammar, language_not_selected.
         """
         check_path(path)
-        possible = candidates(path) if self.reading.language_by_content else candidates(path)[:1]
+        possible = candidates(path) if self.reading.language_by_content else _by_ending(path)
         hinted = language_named(hint) if hint is not None else None
         if hinted is not None and (not possible or hinted.name in possible):
             possible = (hinted.name,)
@@ -103,6 +103,11 @@ class Rules:
         if language not in self.languages:
             raise Dropped("language_not_selected")
         return language
+
+
+def _by_ending(path: str) -> tuple[str, ...]:
+    language = language_of(path)
+    return () if language is None else (language.name,)
 
 
 def check_path(path: str) -> None:

@@ -71,15 +71,21 @@ class Stream:
         Raises:
             Damaged: they cannot be decompressed, are cut off, or are more than the file may expand to.
         """
+        allowed = max(ALWAYS_EXPANDS, self._limit * self._size) if self._limit else float("inf")
+        if self._made > allowed:
+            raise Damaged("archive_bomb")
         try:
             if self._unpacker is None:
                 return self._file.read(_BLOCK) or b""
             data = self._unpacker.block(self._file)
         except OSError as error:
             raise Damaged("unreadable") from error
+        before = self._made
         self._made += len(data)
-        if self._limit and self._made > max(ALWAYS_EXPANDS, self._limit * self._size):
-            raise Damaged("archive_bomb")
+        if self._made > allowed:
+            data = data[: int(allowed) - before]  # what stands before the limit still counts
+            if not data:
+                raise Damaged("archive_bomb")
         return data
 
     def seek(self, offset: int) -> None:

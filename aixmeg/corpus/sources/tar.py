@@ -59,7 +59,7 @@ class TarPart:
                     else:
                         yield reading.document(repository, path, member.size, read)
             except Damaged as damage:
-                if reading.take():
+                if reading.take_rest():
                     yield damaged(reading, self.repository, self.path, damage.reason)
 
     def signals(self) -> dict[str, dict[str, float]]:

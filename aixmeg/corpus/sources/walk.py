@@ -64,7 +64,8 @@ class FolderPart:
             except OSError:  # it disappeared, or the folder may be listed and not entered
                 yield reading.dropped(self.repository, path, size, "unreadable")
                 continue
-            read = functools.partial(read_file, entry.path, size, script="." not in entry.name)
+            script = "." not in entry.name and not reading.rules.reads_also(path, size)
+            read = functools.partial(read_file, entry.path, size, script=script)
             yield reading.document(self.repository, path, size, read)
 
     def signals(self) -> dict[str, dict[str, float]]:

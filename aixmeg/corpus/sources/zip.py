@@ -45,6 +45,8 @@ class ZipPart:
     files: int
     """-1: it is no archive."""
     bytes: int
+    before: int
+    """Bytes that the members before it expand to."""
     stamp: str
 
     @property
@@ -55,20 +57,23 @@ class ZipPart:
     def documents(self, reading: Reading) -> Iterator[RawDocument]:
         """See `Part`."""
         depth, stem = reading.rules.reading.repository_depth, Path(self.path).name.split(".")[0]
-        budget = _Budget(Path(self.path), reading.rules.reading.max_expansion)
+        left = _budget(Path(self.path), reading.rules.reading.max_expansion) - self.before
         try:
             with zipfile.ZipFile(_file(self.path)) as archive:
                 for member in archive.infolist()[self.first : self.first + max(self.files, 0)]:
-                    if member.is_dir() or not reading.take():
+                    if member.is_dir():
+                        continue
+                    left -= _cost(member, reading.rules)
+                    if not reading.take():
                         continue
                     repository, path, reason = placed(_member_name(member), self.repository, depth, stem)
-                    if reason := reason or _reason(member):
+                    if reason := reason or _reason(member) or ("archive_bomb" if left < 0 else None):
                         yield reading.dropped(repository, path, member.file_size, reason)
                     else:
-                        read = functools.partial(_content, archive, member, budget)
+                        read = functools.partial(_content, archive, member)
                         yield reading.document(repository, path, member.file_size, read)
         except (*_BROKEN, OSError):
-            if reading.take():
+            if reading.take_rest():
                 yield damaged(reading, self.repository, self.path, "damaged_archive")
 
     def signals(self) -> dict[str, dict[str, float]]:
@@ -76,16 +81,14 @@ class ZipPart:
         return {}
 
 
-class _Budget:
+def _budget(path: Path, times: int) -> float:
     """Bytes that the members may expand to together."""
+    return max(ALWAYS_EXPANDS, times * path.stat().st_size) if times else float("inf")
 
-    def __init__(self, path: Path, times: int) -> None:
-        self.left: float = max(ALWAYS_EXPANDS, times * path.stat().st_size) if times else float("inf")
 
-    def spend(self, size: int) -> None:
-        if size > self.left:
-            raise Dropped("archive_bomb")
-        self.left -= size
+def _cost(member: zipfile.ZipInfo, rules: Rules) -> int:
+    """Bytes that reading a member takes."""
+    return 0 if member.file_size > rules.max_bytes else member.file_size
 
 
 def zip_parts(repository: Repository, rules: Rules) -> Iterator[ZipPart]:
@@ -98,18 +101,18 @@ def zip_parts(repository: Repository, rules: Rules) -> Iterator[ZipPart]:
     }
     try:
         with zipfile.ZipFile(_file(str(repository.root))) as archive:
-            sizes = [0 if one.file_size > rules.max_bytes or not candidates(one.filename) else one.file_size
-                     for one in archive.infolist()]  # fmt: skip
+            sizes = [(_cost(one, rules), bool(candidates(one.filename))) for one in archive.infolist()]
     except (*_BROKEN, OSError):
-        yield ZipPart(**place, first=0, files=-1, bytes=0)
+        yield ZipPart(**place, first=0, files=-1, bytes=0, before=0)
         return
-    first = files = size = 0
-    for here in sizes:
+    first = files = size = before = spent = 0
+    for cost, read in sizes:
+        here = cost if read else 0
         if files and (files >= RANGE_FILES or size + here > RANGE_BYTES):
-            yield ZipPart(**place, first=first, files=files, bytes=size)
-            first, files, size = first + files, 0, 0
-        files, size = files + 1, size + here
-    yield ZipPart(**place, first=first, files=files, bytes=size)
+            yield ZipPart(**place, first=first, files=files, bytes=size, before=before)
+            first, files, size, before = first + files, 0, 0, spent
+        files, size, spent = files + 1, size + here, spent + cost
+    yield ZipPart(**place, first=first, files=files, bytes=size, before=before)
 
 
 def _file(path: str) -> str:
@@ -137,9 +140,8 @@ def _reason(member: zipfile.ZipInfo) -> str | None:
     return "encrypted" if member.flag_bits & _ENCRYPTED else None
 
 
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: _Budget) -> bytes:
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """The member, whose checksum `zipfile` compares; a header that tells too small a size gives no more than that."""
-    budget.spend(member.file_size)
     try:
         with archive.open(member) as file:
             content = file.read(member.file_size + 1)

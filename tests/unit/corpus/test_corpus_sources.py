@@ -39,7 +39,7 @@ def test_equal_names_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("nowhere", "nowhere does not exist"), ("file.py", "file.py is not a folder")]
+    ("name", "message"), [("nowhere", "nowhere does not exist"), ("file.py", "file.py is of no known kind.*parquet")]
 )
 def test_wrong_source_is_a_user_error(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "file.py").touch()
@@ -84,3 +84,67 @@ def test_the_real_machine_has_its_standard_library() -> None:
     assert {"python-stdlib", "python-stdlib/json", "rich", "torch/include"} <= set(names)
     assert "aixmeg" not in names
     assert len(names) == len(set(names)), sys.path
+
+
+def bare(folder: Path) -> Path:
+    """What a bare git repository looks like."""
+    (folder / "objects").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "HEAD").write_text("ref: refs/heads/main\n")
+    return folder
+
+
+def test_bare_repositories_and_owners(tmp_path: Path) -> None:
+    source = tmp_path / "hub"
+    bare(source / "one.git")
+    bare(source / "owner/two.git")
+    write_tree(source / "owner/three", {".git/HEAD": "", "x.py": ""})
+    write_tree(source / "owner/plain", {"x.py": ""})
+    write_tree(source / "project", {".git/HEAD": "", "deps/four/.git/HEAD": "", "x.py": ""})
+    assert repositories((source,)) == [
+        Repository("one", source / "one.git", kind="git"),
+        Repository("owner", source / "owner", without=(source / "owner/three", source / "owner/two.git")),
+        Repository("owner/three", source / "owner/three"),
+        Repository("owner/two", source / "owner/two.git", kind="git"),
+        Repository("project", source / "project"),
+    ]
+    assert repositories((source / "one.git",)) == [Repository("one", source / "one.git", kind="git")]
+
+
+def test_an_owner_of_mirrors_alone_is_no_repository(tmp_path: Path) -> None:
+    bare(tmp_path / "hub/owner/a.git")
+    assert [one.name for one in repositories((tmp_path / "hub",))] == ["owner/a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "stem"),
+    [
+        ("a-1.0.tar", "tar", "a-1.0"), ("a-1.0.tar.gz", "tar", "a-1.0"), ("a.TGZ", "tar", "a"), ("a.tar.zst", "tar", "a"),
+        ("a.tar.xz", "tar", "a"), ("a.crate", "tar", "a"), ("a-1-py3-none-any.whl", "zip", "a-1-py3-none-any"),
+        ("a.jar", "zip", "a"), ("b.zip", "zip", "b"), ("d.jsonl", "jsonl", "d"), ("d.jsonl.gz", "jsonl", "d"),
+        ("d.ndjson.zst", "jsonl", "d"), ("train-00000-of-00001.parquet", "parquet", "train-00000-of-00001"),
+    ],
+)  # fmt: skip
+def test_files_are_of_a_kind_by_their_ending(tmp_path: Path, name: str, kind: str, stem: str) -> None:
+    (tmp_path / name).touch()
+    assert repositories((tmp_path / name,)) == [Repository(stem, tmp_path / name, kind=kind)]
+
+
+@pytest.mark.parametrize("name", ["a.gz", "a.parquet.gz", "a.json", "a.zip.gz"])
+def test_files_of_no_kind(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match="no known kind"):
+        repositories((tmp_path / name,))
+
+
+def test_a_folder_of_data_files_alone(tmp_path: Path) -> None:
+    data = write_tree(tmp_path / "data", {
+        "c/a.parquet": "", "python/a.parquet": "", "README.md": "", ".gitattributes": "", "b.jsonl.gz": "",
+    })  # fmt: skip
+    assert repositories((data,)) == [
+        Repository("b", data / "b.jsonl.gz", kind="jsonl"),
+        Repository("c/a", data / "c/a.parquet", kind="parquet"),
+        Repository("python/a", data / "python/a.parquet", kind="parquet"),
+    ]
+    write_tree(data, {"python/setup.py": ""})  # a repository that holds data
+    assert [one.kind for one in repositories((data,))] == ["folder"] * 3
