@@ -39,17 +39,20 @@ class Columns(NamedTuple):
     flags: np.ndarray
 
 
-def make_columns(n: int) -> Columns:
-    """Columns of n nodes, uninitialised, in one block that lives as long as any of them."""
+def make_columns(n: int) -> tuple[Columns, np.ndarray]:
+    """Columns of n nodes, uninitialised and read-only, and the block that they lie in, in this order, to be filled."""
     block = np.empty(17 * n, dtype=np.uint8)
-    return Columns(
-        start=block[: 4 * n].view("<u4"),
-        end=block[4 * n : 8 * n].view("<u4"),
-        parent=block[8 * n : 12 * n].view("<i4"),
-        kind=block[12 * n : 14 * n].view("<u2"),
-        field=block[14 * n : 16 * n].view("<u2"),
-        flags=block[16 * n :],
+    closed = block.view()
+    closed.flags.writeable = False
+    columns = Columns(
+        start=closed[: 4 * n].view("<u4"),
+        end=closed[4 * n : 8 * n].view("<u4"),
+        parent=closed[8 * n : 12 * n].view("<i4"),
+        kind=closed[12 * n : 14 * n].view("<u2"),
+        field=closed[14 * n : 16 * n].view("<u2"),
+        flags=closed[16 * n :],
     )
+    return columns, block
 
 
 def step_limit(source: bytes) -> int:

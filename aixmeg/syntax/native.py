@@ -27,8 +27,8 @@ def parse_columns(language: Language, source: bytes, error_kind: int) -> tuple[C
     library = _library()
     tree, nodes = _parse(language, source)
     try:
-        columns = make_columns(nodes)
-        found = library.aixmeg_syntax_columns(tree, nodes, error_kind, *(column.ctypes.data for column in columns))
+        columns, block = make_columns(nodes)
+        found = library.aixmeg_syntax_columns(tree, nodes, error_kind, block.ctypes.data)
         assert found == nodes, f"tree-sitter announced {nodes} nodes of {language.name} and gave {found}"
         return columns, library.aixmeg_syntax_error_bytes(tree)
     finally:
@@ -56,7 +56,7 @@ def _library() -> ctypes.CDLL:
         "parse": (pointer, [pointer, ctypes.c_char_p, ctypes.c_uint32, ctypes.c_uint64, pointer]),
         "tree_delete": (None, [pointer]),
         "error_bytes": (ctypes.c_uint64, [pointer]),
-        "columns": (ctypes.c_int64, [pointer, ctypes.c_uint32, ctypes.c_uint16, *[pointer] * 6]),
+        "columns": (ctypes.c_int64, [pointer, ctypes.c_uint32, ctypes.c_uint16, pointer]),
     }
     for name, (result, arguments) in types.items():
         function = getattr(library, f"aixmeg_syntax_{name}")

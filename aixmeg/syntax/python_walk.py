@@ -28,9 +28,10 @@ def parse_columns(language: Language, source: bytes) -> tuple[Columns, int]:
     """All nodes of `source` in document order, and the number of bytes in errors."""
     tree = _bounded(language, source)
     rows, error_bytes = _walk(tree)
-    columns = make_columns(len(rows))
-    for column, values in zip(columns, np.array(rows, dtype=np.int64).reshape(-1, 6).T, strict=True):
-        column[:] = values
+    columns, block = make_columns(len(rows))
+    values = np.array(rows, dtype=np.int64).T  # [6, n]
+    packed = [made.astype(column.dtype).view(np.uint8) for made, column in zip(values, columns, strict=True)]
+    np.concatenate(packed, out=block)
     return columns, error_bytes
 
 

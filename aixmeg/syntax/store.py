@@ -51,7 +51,7 @@ def pack(tree: SyntaxTree) -> bytes:
     )
     codes_length, rest_length = lengths
     squeezed = zlib.compressobj(_LEVEL)
-    body = squeezed.compress(codes[:codes_length]) + squeezed.compress(rest[:rest_length]) + squeezed.flush()
+    body = squeezed.compress(codes[:codes_length].data) + squeezed.compress(rest[:rest_length].data) + squeezed.flush()
     header = _HEADER.pack(
         _MAGIC, _fingerprint(tree.language), n, len(tree.source), tree.error_bytes, codes_length, rest_length
     )
@@ -77,11 +77,9 @@ def unpack(blob: bytes, language: Language, source: bytes) -> SyntaxTree:
     streams = _inflate(blob[_HEADER.size :], codes + rest) if n <= codes else b""
     if len(streams) != codes + rest or not n:
         raise _damaged(language)
-    columns = make_columns(n)
+    columns, block = make_columns(n)
     address = ctypes.cast(streams, ctypes.c_void_p).value or 0
-    failed = _library().aixmeg_tree_unpack(
-        address, codes, address + codes, rest, source, length, n, *(column.ctypes.data for column in columns)
-    )
+    failed = _library().aixmeg_tree_unpack(address, codes, address + codes, rest, source, length, n, block.ctypes.data)
     if failed:
         raise _damaged(language)
     return tree_of(language, source, columns, error_bytes)
@@ -118,5 +116,5 @@ def _library() -> ctypes.CDLL:
     library.aixmeg_tree_pack.restype = None
     library.aixmeg_tree_pack.argtypes = [size, *[pointer] * 6, ctypes.c_char_p, size, *[pointer] * 3]
     library.aixmeg_tree_unpack.restype = ctypes.c_int32
-    library.aixmeg_tree_unpack.argtypes = [pointer, size, pointer, size, ctypes.c_char_p, size, size, *[pointer] * 6]
+    library.aixmeg_tree_unpack.argtypes = [ctypes.c_char_p, size, size, ctypes.c_char_p, size, size, pointer]
     return library

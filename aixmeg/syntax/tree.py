@@ -61,13 +61,13 @@ def parse(language: Language, source: bytes) -> SyntaxTree:
 
 
 def tree_of(language: Language, source: bytes, columns: Columns, error_bytes: int) -> SyntaxTree:
-    """The tree that columns make; they are read-only from here on."""
-    for column in columns:
-        column.flags.writeable = False
+    """The tree that columns make."""
+    start, end, parent, kind, field, flags = columns
     kinds, fields = names(language)
     return SyntaxTree(
-        language=language, source=source, **columns._asdict(), kinds=kinds, fields=fields, error_bytes=error_bytes
-    )
+        language=language, source=source, start=start, end=end, kind=kind, field=field, parent=parent, flags=flags,
+        kinds=kinds, fields=fields, error_bytes=error_bytes,
+    )  # fmt: skip
 
 
 def error_share(language: Language, source: bytes) -> float:

@@ -44,23 +44,30 @@ constexpr int kKeyBytes = 7;
 // Codes: 0 a new template, given in the other stream; 1 to 247 one of the first; 248 to 255 and one more byte the rest.
 constexpr uint32_t kShort = 247, kTemplates = kShort + 8 * 256;
 
-class Scanner {
- public:
-  Scanner(const uint8_t* source, int64_t length) : source_(source), length_(length) {
+constexpr uint8_t kIsWord = 1, kIsBlank = 2;
+struct Classes {
+  uint8_t of[256] = {};
+  constexpr Classes() {
     for (int byte = 0; byte < 256; byte++) {
-      word_[byte] = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-                    byte == '_' || byte >= 0x80;
-      blank_[byte] = byte == ' ' || (byte >= 9 && byte <= 13);
+      bool word = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+                  byte == '_' || byte >= 0x80;
+      of[byte] = word ? kIsWord : byte == ' ' || (byte >= 9 && byte <= 13) ? kIsBlank : 0;
     }
   }
+};
+constexpr Classes kClasses;
+
+class Scanner {
+ public:
+  Scanner(const uint8_t* source, int64_t length) : source_(source), length_(length) {}
 
   int64_t blanks_end(int64_t at) const {
-    while (at < length_ && blank_[source_[at]]) at++;
+    while (at < length_ && kClasses.of[source_[at]] == kIsBlank) at++;
     return at;
   }
 
   int64_t word_end(int64_t at) const {
-    while (at < length_ && word_[source_[at]]) at++;
+    while (at < length_ && kClasses.of[source_[at]] == kIsWord) at++;
     return at;
   }
 
@@ -74,21 +81,23 @@ class Scanner {
  private:
   const uint8_t* source_;
   int64_t length_;
-  bool word_[256], blank_[256];
 };
 
 class Writer {
  public:
-  Writer(uint8_t* codes, uint8_t* rest) : codes_(codes), rest_(rest), slots_(2 * 4096) {}
+  Writer(uint8_t* codes, uint8_t* rest) : codes_(codes), rest_(rest), slots_(4096) { keys_.reserve(256); }
 
   void node(uint64_t key) {
-    uint64_t slot = (key * 0x9E3779B97F4A7C15u) >> 51;  // 13 bits
-    while (slots_[slot].code != 0 && slots_[slot].key != key) slot = (slot + 1) % slots_.size();
-    uint32_t code = slots_[slot].code;
+    uint64_t slot = (key * 0x9E3779B97F4A7C15u) >> 52;  // 12 bits
+    while (slots_[slot] != 0 && keys_[slots_[slot] - 1] != key) slot = (slot + 1) % slots_.size();
+    uint32_t code = slots_[slot];
     if (code == 0) {
       codes_[codes_length++] = 0;
       for (int i = 0; i < kKeyBytes; i++) rest_[rest_length++] = static_cast<uint8_t>(key >> 8 * i);
-      if (known_ < kTemplates) slots_[slot] = {key, ++known_};
+      if (keys_.size() < kTemplates) {
+        keys_.push_back(key);
+        slots_[slot] = static_cast<uint16_t>(keys_.size());
+      }
     } else if (code <= kShort) {
       codes_[codes_length++] = static_cast<uint8_t>(code);
     } else {
@@ -107,13 +116,9 @@ class Writer {
   int64_t codes_length = 0, rest_length = 0;
 
  private:
-  struct Slot {
-    uint64_t key;
-    uint32_t code;
-  };
   uint8_t *codes_, *rest_;
-  std::vector<Slot> slots_;
-  uint32_t known_ = 0;
+  std::vector<uint16_t> slots_;  // codes, by the hash of their keys; 0 is free
+  std::vector<uint64_t> keys_;   // of code 1, 2 …
 };
 
 class Reader {
@@ -207,18 +212,24 @@ AIXMEG_API void aixmeg_tree_pack(int64_t n, const uint32_t* start, const uint32_
   lengths[1] = out.rest_length;
 }
 
-// Fills the columns of n nodes. Returns 0, or -1 where the streams are not those of a tree of n nodes over this source.
-AIXMEG_API int32_t aixmeg_tree_unpack(const uint8_t* codes, int64_t codes_length, const uint8_t* rest,
-                                      int64_t rest_length, const uint8_t* source, int64_t source_length, int64_t n,
-                                      uint32_t* start, uint32_t* end, int32_t* parent, uint16_t* kind, uint16_t* field,
-                                      uint8_t* flags) {
+// Fills the columns of n nodes from both streams, one behind the other; the columns lie one behind the other: start,
+// end, parent, kind, field, flags. Returns 0, or -1 where the streams are not those of a tree of n nodes over this
+// source.
+AIXMEG_API int32_t aixmeg_tree_unpack(const uint8_t* streams, int64_t codes_length, int64_t rest_length,
+                                      const uint8_t* source, int64_t source_length, int64_t n, uint8_t* block) {
+  uint32_t* start = reinterpret_cast<uint32_t*>(block);
+  uint32_t* end = start + n;
+  int32_t* parent = reinterpret_cast<int32_t*>(end + n);
+  uint16_t* kind = reinterpret_cast<uint16_t*>(parent + n);
+  uint16_t* field = kind + n;
+  uint8_t* flags = reinterpret_cast<uint8_t*>(field + n);
   struct Open {
     int32_t node;
     bool last;
     int64_t tail;
   };
   Scanner scan(source, source_length);
-  Reader in(codes, codes_length, rest, rest_length);
+  Reader in(streams, codes_length, streams + codes_length, rest_length);
   std::vector<Open> open;
   int64_t place = 0;
   for (int64_t i = 0; i < n; i++) {

@@ -28,7 +28,7 @@ static bool out_of_steps(TSParseState* state) {
 // Release of tree-sitter's core that this library holds.
 AIXMEG_API const char* aixmeg_syntax_core(void) { return AIXMEG_TREE_SITTER; }
 
-AIXMEG_API int32_t aixmeg_syntax_version(void) { return 2; }
+AIXMEG_API int32_t aixmeg_syntax_version(void) { return 3; }
 
 // A parser; null when the language's ABI is not one that this core reads.
 AIXMEG_API TSParser* aixmeg_syntax_parser_new(const TSLanguage* language) {

@@ -58,11 +58,16 @@ static TSFieldId field_of(const Level* level, uint32_t structural) {
   return level->field;
 }
 
-// Writes the nodes of `tree`, a parent before its children, into columns of `capacity` rows; `error_kind` is the kind
-// that errors get. Returns the number of nodes in the tree; those beyond `capacity` are not written.
-AIXMEG_API int64_t aixmeg_syntax_columns(const TSTree* tree, uint32_t capacity, uint16_t error_kind, uint32_t* start,
-                                         uint32_t* end, int32_t* parent, uint16_t* kind, uint16_t* field,
-                                         uint8_t* flags) {
+// Writes the nodes of `tree`, a parent before its children, into columns of `capacity` rows each, one behind the other;
+// `error_kind` is the kind that errors get. Returns the number of nodes in the tree; those beyond `capacity` are not
+// written.
+AIXMEG_API int64_t aixmeg_syntax_columns(const TSTree* tree, uint32_t capacity, uint16_t error_kind, uint8_t* block) {
+  uint32_t* start = (uint32_t*)block;
+  uint32_t* end = start + capacity;
+  int32_t* parent = (int32_t*)(end + capacity);
+  uint16_t* kind = (uint16_t*)(parent + capacity);
+  uint16_t* field = kind + capacity;
+  uint8_t* flags = (uint8_t*)(field + capacity);
   const TSLanguage* language = tree->language;
   Stack stack = {0};
   Subtree node = tree->root;
