@@ -37,6 +37,7 @@ REASONS: Final = {
     "syntax_errors": "the share of bytes inside syntax errors exceeds corpus.max_error_share",
     "defect_bug": "static analysis found a bug in it (corpus.defects)",
     "defect_vulnerability": "static analysis found a vulnerability in it (corpus.defects)",
+    "contaminated": "it holds a solution of an evaluation set (corpus.decontaminate.benchmarks)",
     "parse_limit": "the parser took more than its bound of steps",
     "parser_crash": "the parser crashed on it",
     "parser_timeout": "the parser did not return",

@@ -24,21 +24,27 @@ class Bins {
   size_t size() const { return size_t{1} << bits_; }
   size_t empty() const { return empty_; }
 
-  // Throw a gram. Any value of an earlier round is smaller than this round's.
-  void add(uint64_t gram, uint64_t round) {
-    const uint64_t hash = round == 0 ? gram : words::mix(gram + round * words::kSecond);
-    put(round < size() ? hash >> (64 - bits_) : round - size(), round << 48 | (hash & kValueMask));
+  void add_first(uint64_t gram) { put(gram >> (64 - bits_), gram & kValueMask); }
+
+  // One more throw of each gram. Every value of an earlier round is smaller than this round's.
+  void add(const std::vector<uint64_t>& grams, uint64_t round) {
+    const uint64_t key = words::mix(round), rank = round << 48;
+    for (const uint64_t gram : grams) {
+      const uint64_t hash = words::fold(gram ^ key, words::kFirst);
+      put(round < size() ? hash >> (64 - bits_) : round - size(), rank | (hash & kValueMask));
+    }
   }
 
   // 16 bits of each bin: two different values look equal once in 65,536 times.
   void write(uint16_t* signature) const {
-    for (size_t i = 0; i < size(); ++i) signature[i] = static_cast<uint16_t>(words::mix(bins_[i]) >> 48);
+    for (size_t i = 0; i < size(); ++i) signature[i] = static_cast<uint16_t>(bins_[i] * words::kSecond >> 48);
   }
 
  private:
   void put(size_t bin, uint64_t value) {
-    empty_ -= bins_[bin] == kEmpty;
-    bins_[bin] = std::min(bins_[bin], value);
+    const uint64_t old = bins_[bin];
+    empty_ -= old == kEmpty;
+    bins_[bin] = std::min(old, value);
   }
   int bits_;
   size_t empty_;
@@ -65,23 +71,19 @@ void remove_repeats(std::vector<uint64_t>& grams) {
 int64_t sketch(const uint8_t* text, size_t size, int bits, uint16_t* signature) {
   std::vector<uint64_t> grams;
   Bins bins(bits);
-  int64_t count = 0;
+  grams.reserve(size / 8 + 8);
   words::Grams<kGram> window;
   words::for_each_word(text, size, [&](uint64_t word) {
-    if (!window.add(word)) return;
-    const uint64_t gram = window.value();
-    bins.add(gram, 0);
-    grams.push_back(gram);
-    ++count;
+    if (window.add(word)) grams.push_back(window.value());
   });
+  for (const uint64_t gram : grams) bins.add_first(gram);
+  const auto count = static_cast<int64_t>(grams.size());
   if (count == 0) {
     std::fill_n(signature, bins.size(), UINT16_MAX);
     return 0;
   }
   if (bins.empty()) remove_repeats(grams);
-  for (uint64_t round = 1; bins.empty(); ++round) {
-    for (const uint64_t gram : grams) bins.add(gram, round);
-  }
+  for (uint64_t round = 1; bins.empty(); ++round) bins.add(grams, round);
   bins.write(signature);
   return count;
 }
@@ -98,6 +100,24 @@ AIXMEG_API int64_t aixmeg_minhash(const uint8_t* text, size_t size, int32_t bits
   } catch (const std::bad_alloc&) {
     return -1;
   }
+}
+
+// Sketch of a file at once: its signature, and its row of aixmeg/corpus/near/shards.py: hashes of repository, path and last
+// part of the path, 16 bytes of a digest, bytes, 5-grams. Returns as aixmeg_minhash.
+AIXMEG_API int64_t aixmeg_sketch(const uint8_t* text, size_t size, const uint8_t* path, size_t path_size,
+                                 uint64_t repository, const uint8_t* digest, int32_t bits, uint16_t* signature,
+                                 uint64_t* row) {
+  const int64_t grams = aixmeg_minhash(text, size, bits, signature);
+  if (grams < 0) return grams;
+  size_t name = path_size;
+  while (name > 0 && path[name - 1] != '/') --name;
+  row[0] = repository;
+  row[1] = aixmeg::words::hash_word(path, path_size, path_size);
+  row[2] = aixmeg::words::hash_word(path + name, path_size - name, path_size - name);
+  std::memcpy(row + 3, digest, 16);
+  row[5] = size;
+  row[6] = static_cast<uint64_t>(grams);
+  return grams;
 }
 
 // The different word 5-grams of `text`, ascending, in `grams` with room for `size` of them; returns how many.

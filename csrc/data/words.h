@@ -41,9 +41,9 @@ inline uint64_t hash_word(const uint8_t* word, size_t length, size_t readable) {
     hash = fold(hash ^ part, kFirst);
   }
   uint64_t part = 0;
-  if (readable >= 8) {  // one load and a shift; a copy of variable length is a call
+  if (length > 0 && readable >= 8) {  // one load and a mask; a copy of variable length is a call
     std::memcpy(&part, word, 8);
-    part = part << (64 - 8 * length) >> (64 - 8 * length);
+    part &= ~uint64_t{0} >> (64 - 8 * length);
   } else {
     std::memcpy(&part, word, length);
   }

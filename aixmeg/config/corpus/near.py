@@ -22,7 +22,7 @@ class NearConfig:
     recall: float = 0.99
     """Share of the pairs at or above the threshold, averaged over their similarities, that the bands must find; the
     bands and rows follow from it."""
-    repository_threshold: float = 0.5
+    repository_threshold: float = 0.4
     """Share of the bytes of either of two repositories in files that are alike and have the same name, from which the
     worse one is dropped whole as `repository_duplicate`; above 1.0 drops none."""
     memory_bytes: int = 1 << 30

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from aixmeg.corpus.near.sketch import sketch_into
+from aixmeg.corpus.near.sketch import sketch_at
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write
 
@@ -46,22 +46,36 @@ class Sketches:
 
     def __init__(self, permutations: int) -> None:
         self._permutations = permutations
-        self._records: list[tuple[int, int, int, tuple[int, int], int, int]] = []
-        self._blocks: list[np.ndarray] = []
+        self._records: list[np.ndarray] = []
+        self._signatures: list[np.ndarray] = []
+        self._count = 0
+        self._repositories: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._records)
+        return self._count
 
     def add(self, repository: str, path: str, content: bytes, digest: bytes) -> int:
         """Sketch a file; `digest` is its SHA-256 (or at least 16 bytes of another). Returns its index in the shard."""
-        index = len(self._records)
-        if index % _BLOCK == 0:
-            self._blocks.append(np.empty((_BLOCK, self._permutations), np.uint16))
-        grams = sketch_into(content, self._blocks[-1][index % _BLOCK])
-        words = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:16], "little")
-        name = name_hash(path.rpartition("/")[2])
-        self._records.append((name_hash(repository), name_hash(path), name, words, len(content), grams))
-        return index
+        at = self._count % _BLOCK
+        if at == 0:
+            self._signatures.append(np.empty((_BLOCK, self._permutations), np.uint16))
+            self._records.append(np.empty(_BLOCK, RECORD))
+            self._repositories.clear()
+            self._addresses = self._signatures[-1].ctypes.data, self._records[-1].ctypes.data
+        if (hashed := self._repositories.get(repository)) is None:
+            hashed = self._repositories[repository] = name_hash(repository)
+        signature, record = self._addresses
+        sketch_at(
+            content,
+            path.encode("utf-8", "surrogateescape"),
+            hashed,
+            digest,
+            self._permutations,
+            signature + at * 2 * self._permutations,
+            record + at * RECORD.itemsize,
+        )
+        self._count += 1
+        return self._count - 1
 
     def write(self, shard: Path) -> None:
         """Write `SHARD.documents.npy` and `SHARD.signatures.npy`, each atomically.
@@ -69,11 +83,12 @@ class Sketches:
         Raises:
             UserError: the folder cannot be written.
         """
-        signatures = np.concatenate([np.empty((0, self._permutations), np.uint16), *self._blocks])[: len(self)]
-        with atomic_write(signatures_file(shard), "wb") as file:
-            np.save(file, signatures, allow_pickle=False)
-        with atomic_write(documents_file(shard), "wb") as file:
-            np.save(file, np.array(self._records, RECORD), allow_pickle=False)
+        for path, blocks, empty in (
+            (signatures_file(shard), self._signatures, np.empty((0, self._permutations), np.uint16)),
+            (documents_file(shard), self._records, np.empty(0, RECORD)),
+        ):
+            with atomic_write(path, "wb") as file:
+                np.save(file, np.concatenate([empty, *blocks])[: self._count], allow_pickle=False)
 
 
 class Shards:

@@ -27,6 +27,8 @@ def _library() -> ctypes.CDLL:
     size, pointer, text = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p
     library.aixmeg_minhash.argtypes = [text, size, ctypes.c_int32, pointer]
     library.aixmeg_minhash.restype = ctypes.c_int64
+    library.aixmeg_sketch.argtypes = [text, size, text, size, ctypes.c_uint64, text, ctypes.c_int32, pointer, pointer]
+    library.aixmeg_sketch.restype = ctypes.c_int64
     library.aixmeg_grams.argtypes = [text, size, pointer]
     library.aixmeg_grams.restype = ctypes.c_int64
     library.aixmeg_band_hashes.argtypes = [pointer, size, size, size, size, pointer]
@@ -45,19 +47,32 @@ def signature(content: bytes, permutations: int) -> tuple[np.ndarray, int]:
     `permutations` is a power of two, at most 4096. With no gram every value is 65,535.
     """
     values = np.empty(permutations, np.uint16)
-    return values, sketch_into(content, values)
+    return values, _checked(_library().aixmeg_minhash(content, len(content), _bits(permutations), values.ctypes.data))
 
 
-def sketch_into(content: bytes, values: np.ndarray) -> int:
-    """Write the signature of a file into `values`, uint16 [permutations]; returns its number of 5-grams."""
-    bits = len(values).bit_length() - 1
-    if len(values) != 1 << bits or not values.flags.c_contiguous or values.dtype != np.uint16:
-        raise ValueError(f"a signature is a contiguous uint16 array of a power of two, not {values.dtype}[{len(values)}]")
-    grams = _library().aixmeg_minhash(content, len(content), bits, values.ctypes.data)
+def sketch_at(
+    content: bytes, path: bytes, repository: int, digest: bytes, permutations: int, signature: int, record: int
+) -> int:
+    """Write a file's signature and its `shards.RECORD` to two addresses; returns its number of 5-grams."""
+    if len(digest) < 16:
+        raise ValueError(f"a digest of {len(digest)} bytes does not tell contents apart; give at least 16")
+    bits = permutations.bit_length() - 1
+    arguments = content, len(content), path, len(path), repository, digest, bits, signature, record
+    return _checked(_library().aixmeg_sketch(*arguments))
+
+
+def _bits(permutations: int) -> int:
+    bits = permutations.bit_length() - 1
+    if permutations != 1 << bits or not 1 <= bits <= 12:
+        raise ValueError(f"permutations={permutations} is not a power of two between 2 and 4096")
+    return bits
+
+
+def _checked(grams: int) -> int:
     if grams == -1:
         raise MemoryError
     if grams < 0:
-        raise ValueError(f"{len(values)} values are not between 2 and 4096")
+        raise ValueError("bad arguments")
     return grams
 
 

@@ -1,0 +1,126 @@
+"""The n-grams of all benchmark items, and which of them a file holds."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from aixmeg.config.corpus import DecontaminateConfig
+from aixmeg.corpus.decontaminate.benchmarks import Item
+from aixmeg.corpus.decontaminate.comments import Comments, comments_of, strip_comments
+from aixmeg.native.library import data_library
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """A solution, or its program, that a file holds."""
+
+    item: str
+    """Name of the benchmark's record; of several with the same text, the first."""
+    share: float
+    """Of its n-grams that are in the file."""
+    run_words: int
+    """Longest run of its words that is in the file."""
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    library = data_library()
+    size, pointer, text = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p
+    library.aixmeg_ngrams.argtypes = [text, size, size, pointer]
+    library.aixmeg_ngrams.restype = ctypes.c_int64
+    library.aixmeg_ngram_table.argtypes = [pointer, size, pointer, pointer, size]
+    library.aixmeg_ngram_table.restype = ctypes.c_int32
+    comments = ctypes.POINTER(Comments)
+    library.aixmeg_ngram_scan.argtypes = [text, size, comments, size, pointer, pointer, size, pointer, pointer, size]
+    library.aixmeg_ngram_scan.restype = ctypes.c_int64
+    return library
+
+
+def ngrams(content: bytes, words: int) -> np.ndarray:
+    """Hashes of all runs of `words` words, in order: uint64 [number of words - words + 1]."""
+    hashes = np.empty(max(1, len(content)), np.uint64)
+    count = _library().aixmeg_ngrams(content, len(content), words, hashes.ctypes.data)
+    if count < 0:
+        raise MemoryError
+    return hashes[:count].copy()
+
+
+class Index:
+    """Made once per worker; `find` depends on the file alone."""
+
+    def __init__(self, items: Iterable[Item], config: DecontaminateConfig) -> None:
+        self._config = config
+        self.names: list[str] = []
+        """Of each text that is looked for."""
+        self.too_short: list[str] = []
+        """Items with no text long enough to be looked for."""
+        texts: dict[bytes, np.ndarray] = {}
+        for item in items:
+            long_enough = False
+            for text in item.texts:
+                code = strip_comments(text.encode("utf-8", "surrogatepass"), item.language)
+                different = np.unique(ngrams(code, config.gram_words))
+                if len(different) < config.min_grams:
+                    continue
+                long_enough = True
+                if different.tobytes() not in texts:  # infilling sets hold one program many times
+                    texts[different.tobytes()] = different
+                    self.names.append(item.name)
+            if not long_enough:
+                self.too_short.append(item.name)
+        self._sizes = np.array([len(grams) for grams in texts.values()], np.int64)
+        all_grams = np.concatenate([np.empty(0, np.uint64), *texts.values()])
+        self._grams, which = np.unique(all_grams, return_inverse=True)
+        # Of each gram the texts that hold it, one gram's after the other's.
+        self._texts = np.repeat(np.arange(len(texts)), self._sizes)[np.argsort(which, kind="stable")]
+        self._starts = np.concatenate(([0], np.cumsum(np.bincount(which, minlength=len(self._grams)))))
+        slots = 4 << len(self._grams).bit_length()
+        self._keys, self._indices = np.empty(slots, np.uint64), np.empty(slots, np.uint32)
+        grams, keys, indices = self._grams.ctypes.data, self._keys.ctypes.data, self._indices.ctypes.data
+        if _library().aixmeg_ngram_table(grams, len(self._grams), keys, indices, slots):
+            raise MemoryError(f"{len(self._grams)} n-grams")
+
+    def find(self, content: bytes, language: str) -> list[Match]:
+        """The texts that a file holds by the rules of the configuration, the largest share first."""
+        positions, found = self._scan(content, comments_of(language))
+        if not len(found):
+            return []
+        # One row per (n-gram in the file, text that holds it).
+        counts = self._starts[found + 1] - self._starts[found]
+        rows = np.repeat(self._starts[found] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
+        texts = self._texts[rows + np.arange(len(rows))]
+        grams, positions = np.repeat(found, counts), np.repeat(positions, counts)
+        matches = []
+        for text in np.unique(texts):
+            here = texts == text
+            share = len(np.unique(grams[here])) / int(self._sizes[text])
+            run = _longest_run(positions[here]) + self._config.gram_words - 1
+            if share >= self._config.share or (self._config.run_words and run >= self._config.run_words):
+                matches.append(Match(item=self.names[text], share=round(share, 4), run_words=run))
+        return sorted(matches, key=lambda match: (-match.share, match.item))
+
+    def _scan(self, content: bytes, comments: Comments) -> tuple[np.ndarray, np.ndarray]:
+        capacity = 256
+        while True:
+            positions, found = np.empty(capacity, np.uint32), np.empty(capacity, np.uint32)
+            table = self._keys.ctypes.data, self._indices.ctypes.data, len(self._keys)
+            room = positions.ctypes.data, found.ctypes.data, capacity
+            count = _library().aixmeg_ngram_scan(
+                content, len(content), comments, self._config.gram_words, *table, *room
+            )
+            if count < 0:
+                raise MemoryError
+            if count <= capacity:
+                return positions[:count].astype(np.int64), found[:count].astype(np.int64)
+            capacity = count
+
+
+def _longest_run(positions: np.ndarray) -> int:
+    """Length of the longest run of consecutive numbers in an ascending array."""
+    breaks = np.flatnonzero(np.diff(positions) != 1)
+    return int(np.diff(np.concatenate(([-1], breaks, [len(positions) - 1]))).max())
