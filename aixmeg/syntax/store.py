@@ -78,9 +78,7 @@ def unpack(blob: bytes, language: Language, source: bytes) -> SyntaxTree:
     if len(streams) != codes + rest or not n:
         raise _damaged(language)
     columns, block = make_columns(n)
-    address = ctypes.cast(streams, ctypes.c_void_p).value or 0
-    failed = _library().aixmeg_tree_unpack(address, codes, address + codes, rest, source, length, n, block.ctypes.data)
-    if failed:
+    if _library().aixmeg_tree_unpack(streams, codes, rest, source, length, n, block.ctypes.data):
         raise _damaged(language)
     return tree_of(language, source, columns, error_bytes)
 
