@@ -3,6 +3,7 @@
 from aixmeg.config.corpus import CorpusConfig
 from aixmeg.config.data import DataConfig
 from aixmeg.config.load import apply_overrides, check_tree, dump_config, load_config, read_yaml
+from aixmeg.config.packing import PackingConfig
 from aixmeg.config.presets import PRESETS
 from aixmeg.config.root import Config
 from aixmeg.config.sections import (
@@ -22,6 +23,7 @@ __all__ = [
     "DataConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "PackingConfig",
     "ParallelConfig",
     "PathsConfig",
     "TokenizerConfig",

@@ -5,7 +5,6 @@ S is the sequence length. A sample is S + 1 tokens: inputs are tokens[:-1], labe
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +12,11 @@ from typing import Final
 
 import numpy as np
 
+from aixmeg.config import PackingConfig
+from aixmeg.data.epoch import Blocks, EpochStream
 from aixmeg.data.indexed import TokenStream
+from aixmeg.data.packing import PackedSamples
+from aixmeg.data.shuffle import Shuffle
 from aixmeg.data.sidecar import NTP, ROW, load_array
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
@@ -21,16 +24,6 @@ from aixmeg.files import read_json
 KIND_NONE: Final = 0
 KIND_NTP: Final = 1
 KIND_MIDDLE: Final = 2
-
-
-def permutation(count: int, seed: int, epoch: int, purpose: str) -> np.ndarray:
-    """A permutation of range(count), int64, that depends on nothing but the arguments.
-
-    It sorts Philox's raw output, whose stream numpy keeps stable between versions (a Generator's is not promised).
-    """
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=16).digest()
-    raw = np.random.Philox(key=int.from_bytes(digest, "little")).random_raw(count)
-    return np.argsort(raw, kind="stable")
 
 
 def _check_ids(tokens: np.ndarray, vocab_size: int, where: Path) -> None:
@@ -55,61 +48,90 @@ def _check_vocabulary(prefix: Path, vocab_size: int) -> None:
 
 
 class TrainDataset:
-    """Windows of S + 1 tokens; sample i is window i mod n of epoch i // n, n being `samples_per_epoch`.
+    """Sample i is window `order(i mod n)` of epoch i // n, n being `samples_per_epoch`.
 
-    Each epoch lays the documents end to end in a new order, cuts that stream at multiples of S and visits the windows
-    in a new order; neighbouring windows share one token, so every label is seen once. At most S - 1 tokens at the end
-    of an epoch's stream are left out, other ones each epoch.
+    Without packing, an epoch lays the documents end to end in a new order (`EpochStream`) and cuts that stream at
+    multiples of S; neighbouring windows share one token, so every label is seen once. At most S - 1 tokens at the end
+    of an epoch's stream are left out, other ones each epoch. With packing, windows are the samples of the plan
+    (`PackedSamples`), the same in every epoch.
+
+    `order: shuffle` visits the windows in a new order each epoch. `order: stream` gives the samples of a step, `rows`
+    of them, to as many readers of the stream: sample t * rows + b is window b * steps + t, so that row b of a batch
+    goes on in the next; fewer than `rows` windows at the end are left out.
+
+    Nothing here grows with the data but memory maps: orders are computed where they are read.
+
+    Args:
+        prefix: of the split's files.
+        seq_length: S.
+        seed: decides every order.
+        vocab_size: of the model, to refuse data of a larger one.
+        packing: policy and order.
+        rows: global batch size, which the stream order divides the data by.
 
     Raises:
-        UserError: unreadable or cut-off files, fewer than S + 1 tokens, ids that the vocabulary lacks.
+        UserError: unreadable or cut-off files, fewer than S + 1 tokens or `rows` windows, ids outside the vocabulary.
     """
 
-    def __init__(self, prefix: Path, *, seq_length: int, seed: int, vocab_size: int) -> None:
-        self.stream = TokenStream(prefix)
-        self.seq_length, self.seed, self.vocab_size = seq_length, seed, vocab_size
+    def __init__(
+        self,
+        prefix: Path,
+        *,
+        seq_length: int,
+        seed: int,
+        vocab_size: int,
+        packing: PackingConfig | None = None,
+        rows: int = 1,
+    ) -> None:
+        self.packing = packing or PackingConfig()
+        self.seq_length, self.seed, self.vocab_size, self.rows = seq_length, seed, vocab_size, rows
         _check_vocabulary(prefix, vocab_size)
+        self._packed = PackedSamples(prefix, seq_length=seq_length) if self.packing.policy == "best_fit" else None
+        self.stream = self._packed.stream if self._packed is not None else TokenStream(prefix)
         if self.stream.total < seq_length + 1:
             raise UserError(
                 f"{self.stream.token_file} holds {self.stream.total} tokens, fewer than one sample of seq_length + 1 = "
                 f"{seq_length + 1}; add sources to the corpus or lower model.seq_length"
             )
-        self.samples_per_epoch: int = (self.stream.total - 1) // seq_length
+        windows = len(self._packed) if self._packed is not None else (self.stream.total - 1) // seq_length
+        self._steps = windows // rows
+        if self.packing.order == "stream" and self._steps == 0:
+            raise UserError(
+                f"{self.stream.token_file} holds {windows} windows, fewer than the {rows} rows of a batch that "
+                "data.packing.order=stream reads side by side; lower train.global_batch_size or use order=shuffle"
+            )
+        self.samples_per_epoch: int = self._steps * rows if self.packing.order == "stream" else windows
+        self._blocks = Blocks(self.stream)
         # A global batch may straddle two epochs, so both orders stay at hand.
-        self._epoch = lru_cache(maxsize=2)(self._order)
+        self._stream_of = lru_cache(maxsize=2)(lambda epoch: EpochStream(self._blocks, seed=seed, epoch=epoch))
+        self._shuffle_of = lru_cache(maxsize=2)(lambda epoch: Shuffle(windows, seed, epoch, "windows"))
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Sample `index`, int64 [S + 1]; any index from 0 on, epoch after epoch."""
-        if index < 0:
-            raise IndexError(index)
-        epoch, position = divmod(index, self.samples_per_epoch)
-        documents, ends, windows = self._epoch(epoch)
-        start = int(windows[position]) * self.seq_length
-        tokens = self._gather(documents, ends, start, start + self.seq_length + 1)
+        """Sample `index`, int64 [S + 1]; any index from 0 on, epoch after epoch; zeros where a packed one is padded."""
+        epoch, window = self.place(index)
+        if self._packed is not None:
+            tokens, _ = self._packed[window]
+        else:
+            start = window * self.seq_length
+            tokens = self._stream_of(epoch).read(start, start + self.seq_length + 1)
         _check_ids(tokens, self.vocab_size, self.stream.token_file)
         return tokens
 
-    def _order(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Documents in this epoch's order, where each ends in the epoch's stream, and the order of the windows."""
-        documents = permutation(len(self.stream), self.seed, epoch, "documents")
-        windows = permutation(self.samples_per_epoch, self.seed, epoch, "windows")
-        return documents, np.cumsum(self.stream.lengths[documents]), windows
+    def place(self, index: int) -> tuple[int, int]:
+        """Epoch of a sample, and its window in that epoch."""
+        if index < 0:
+            raise IndexError(index)
+        epoch, position = divmod(index, self.samples_per_epoch)
+        if self.packing.order == "stream":
+            step, row = divmod(position, self.rows)
+            return epoch, row * self._steps + step
+        return epoch, self._shuffle_of(epoch)[position]
 
-    def _gather(self, documents: np.ndarray, ends: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """Tokens [start, stop) of the stream whose documents end at `ends`."""
-        tokens = np.empty(stop - start, np.int64)
-        filled = 0
-        place = int(np.searchsorted(ends, start, side="right"))
-        while filled < len(tokens):
-            document = documents[place]
-            length = int(self.stream.lengths[document])
-            skip = start + filled - (int(ends[place]) - length)
-            first = int(self.stream.starts[document]) + skip
-            piece = self.stream.read(first, first + min(length - skip, len(tokens) - filled))
-            tokens[filled : filled + len(piece)] = piece
-            filled += len(piece)
-            place += 1
-        return tokens
+    def filled(self, index: int) -> int:
+        """Tokens of sample `index` that are not padding."""
+        if self._packed is None:
+            return self.seq_length + 1
+        return sum(length for _, length in self._packed.pieces(self.place(index)[1]))
 
 
 class ValidDataset:

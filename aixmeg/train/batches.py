@@ -25,6 +25,10 @@ class Samples(Protocol):
         """Sample `index`, counted over all epochs."""
         ...
 
+    def filled(self, index: int, /) -> int:
+        """How many of its tokens, from the first, are not padding."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -32,6 +36,10 @@ class Batch:
 
     tokens: Tensor  # [b, s] int64
     labels: Tensor  # [b, s] int64, the next token of each position
+    counted: Tensor | None = None  # [b, s] bool, False for padding; None when all labels count
+    share: float = 1.0
+    """What the mean over this micro-batch's counted labels weighs in the step, times the number of micro-batches: 1
+    where all hold equally many."""
 
 
 def step_samples(step: int, *, global_batch_size: int) -> range:
@@ -51,7 +59,29 @@ def make_batch(rows: Sequence[np.ndarray], device: torch.device) -> Batch:
     return Batch(tokens=ids[:, :-1].contiguous(), labels=ids[:, 1:].contiguous())
 
 
-def micro_batches(dataset: Samples, samples: range, *, micro_batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """The micro-batches of one rank and step, in order."""
+def micro_batches(
+    dataset: Samples, samples: range, *, micro_batch_size: int, device: torch.device, step: range | None = None
+) -> Iterator[Batch]:
+    """The micro-batches of one rank and step, in order.
+
+    Args:
+        dataset: what is trained on.
+        samples: of this rank.
+        micro_batch_size: b.
+        device: where the tensors go.
+        step: the samples of all ranks, over which labels are counted; None means `samples`.
+    """
+    step = samples if step is None else step
+    lengths = np.array([dataset.filled(index) for index in step])
     for start in range(0, len(samples), micro_batch_size):
-        yield make_batch([dataset[i] for i in samples[start : start + micro_batch_size]], device)
+        chosen = samples[start : start + micro_batch_size]
+        batch = make_batch([dataset[index] for index in chosen], device)
+        width = batch.labels.shape[1]
+        if (lengths == width + 1).all():
+            yield batch
+            continue
+        mine = torch.tensor([dataset.filled(index) for index in chosen], device=device)
+        counted = torch.arange(1, width + 1, device=device) < mine[:, None]  # [b, s]
+        here, everywhere = int(counted.sum()), int(np.maximum(lengths - 1, 0).sum())
+        share = here * len(step) / (everywhere * len(chosen)) if everywhere else 0.0
+        yield Batch(tokens=batch.tokens, labels=batch.labels, counted=counted, share=share)

@@ -34,7 +34,12 @@ def open_inputs(config: Config, identity: dict[str, Any]) -> Inputs:
     """
     folder, model = config.paths.at("data"), config.model
     train = TrainDataset(
-        folder / "train", seq_length=model.seq_length, seed=config.train.seed, vocab_size=model.vocab_size
+        folder / "train",
+        seq_length=model.seq_length,
+        seed=config.train.seed,
+        vocab_size=model.vocab_size,
+        packing=config.data.packing,
+        rows=config.train.global_batch_size,
     )
     if not (folder / "valid.idx").exists():
         return Inputs(train=train, valid=None, windows=[], unigram=None, identity=identity)

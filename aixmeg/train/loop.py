@@ -37,9 +37,8 @@ def run_loop(
             # 1. This rank's micro-batches; the samples of a step depend on nothing but its number.
             samples = step_samples(step - 1, global_batch_size=options.global_batch_size)
             mine = rank_samples(samples, dp_rank=training.topology.dp_rank, dp_size=training.topology.dp_size)
-            batches = list(
-                micro_batches(inputs.train, mine, micro_batch_size=options.micro_batch_size, device=training.device)
-            )
+            size, device = options.micro_batch_size, training.device
+            batches = list(micro_batches(inputs.train, mine, micro_batch_size=size, device=device, step=samples))
 
             # 2. Forward, backward, update.
             lr = learning_rate(step, training.config.optimizer, steps=options.steps)

@@ -52,14 +52,13 @@ def train_step(
     _, grad_norm, _ = training.optimizer.step()
 
     # 3. Every rank learns the loss. It exists on the last stage; tensor-parallel ranks hold the same value.
-    tokens = sum(batch.labels.numel() for batch in batches) * training.topology.dp_size
-    total = torch.zeros(2, dtype=torch.float64, device=training.device)
+    total = torch.zeros(3, dtype=torch.float64, device=training.device)
     if training.topology.is_last_stage and training.topology.tp_rank == 0:
-        total[0] = torch.stack([entry["sum"] for entry in sums]).sum()
-    total[1] = float(flag())
+        total[:2] = torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
+    total[2] = float(flag())
     dist.all_reduce(total)
-    loss, flags = total.tolist()
-    return StepResult(loss=loss / tokens, grad_norm=float(grad_norm or 0.0), flag=flags > 0)
+    loss, labels, flags = total.tolist()
+    return StepResult(loss=loss / max(labels, 1.0), grad_norm=float(grad_norm or 0.0), flag=flags > 0)
 
 
 def run_schedule(
@@ -85,6 +84,15 @@ def _train_forward(batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
 
     def mean(losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         # The schedule divides the first in place, so the second must not share its memory.
-        return losses.mean(), {"sum": losses.detach().double().sum()}
+        if batch.counted is None:
+            return losses.mean(), {"sums": _sums(losses.detach().double().sum(), losses.numel())}
+        kept = losses[batch.counted]
+        average = kept.sum() / max(kept.numel(), 1) * batch.share
+        return average, {"sums": _sums(kept.detach().double().sum(), kept.numel())}
 
     return losses, mean
+
+
+def _sums(loss: Tensor, labels: int) -> Tensor:
+    """[2] float64: sum of the losses, number of labels."""
+    return torch.stack([loss, torch.tensor(float(labels), dtype=torch.float64, device=loss.device)])

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aixmeg.data.indexed import TokenStream, token_type, write_index
+from aixmeg.data.shuffle import Shuffle, permutation
 from aixmeg.data.sidecar import FIM, NTP, ROW, SFIM
-from aixmeg.data.stream import KIND_MIDDLE, KIND_NTP, TrainDataset, ValidDataset, permutation, unigram_loss
+from aixmeg.data.stream import KIND_MIDDLE, KIND_NTP, TrainDataset, ValidDataset, unigram_loss
 from aixmeg.errors import UserError
 
 
@@ -56,11 +57,11 @@ def test_an_epoch_is_the_permuted_stream_cut_into_windows(tmp_path_factory, leng
     n = dataset.samples_per_epoch
     assert n == (sum(lengths) - 1) // seq_length
     for epoch in range(3):
-        order = permutation(len(documents), seed, epoch, "documents")
+        order = permutation(len(documents), seed, epoch, "documents/0")
         stream = [token for index in order for token in documents[index]]
         windows = [tuple(stream[k * seq_length : (k + 1) * seq_length + 1]) for k in range(n)]
         samples = [tuple(int(token) for token in dataset[epoch * n + i]) for i in range(n)]
-        assert samples == [windows[k] for k in permutation(n, seed, epoch, "windows")]
+        assert samples == [windows[k] for k in Shuffle(n, seed, epoch, "windows")]
         assert len(set(samples)) == n  # each window exactly once
         labels = [token for sample in samples for token in sample[1:]]
         assert len(labels) == len(set(labels))  # no token is a label twice in an epoch
@@ -82,6 +83,7 @@ def test_order_depends_on_seed_and_epoch_alone(tmp_path):
     assert dataset[0].shape == (9,)
     # The order is part of the format of a checkpoint: a resumed run must find it unchanged.
     assert permutation(8, 1234, 0, "windows").tolist() == [3, 4, 2, 0, 7, 5, 6, 1]
+    assert list(Shuffle(8, 1234, 0, "windows")) == [2, 4, 5, 6, 3, 0, 1, 7]
 
 
 def row(**values: int) -> tuple[int, ...]:

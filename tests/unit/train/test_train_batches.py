@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,9 @@ class Numbers:
 
     def __getitem__(self, index, /):
         return np.arange(10 * index, 10 * index + 4)
+
+    def filled(self, index, /):
+        return 4
 
 
 @given(st.integers(0, 1000), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
@@ -31,3 +35,29 @@ def test_labels_are_the_next_tokens():
     assert batch.labels.tolist() == [[1, 2, 3], [71, 72, 73]]
     assert batch.tokens.is_contiguous()
     assert batch.labels.is_contiguous()
+
+
+class Padded(Numbers):
+    """Sample i holds i % 5 tokens."""
+
+    def filled(self, index, /):
+        return index % 5
+
+
+@given(st.integers(0, 50), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
+def test_padding_counts_for_nothing_and_shares_add_up_to_the_mean_over_all_labels(step, micro, per_rank, dp_size):
+    size = micro * per_rank * dp_size
+    samples = step_samples(step, global_batch_size=size)
+    total, count = 0.0, 0
+    mean = 0.0
+    for dp_rank in range(dp_size):
+        mine = rank_samples(samples, dp_rank=dp_rank, dp_size=dp_size)
+        for batch in micro_batches(Padded(), mine, micro_batch_size=micro, device=torch.device("cpu"), step=samples):
+            losses = batch.labels.double() ** 0.5
+            kept = losses[batch.counted]
+            total, count = total + float(kept.sum()), count + kept.numel()
+            # As the schedule does: a mean per micro-batch, divided by their number, averaged over the ranks.
+            mean += float(kept.sum() / max(kept.numel(), 1)) * batch.share / (per_rank * dp_size)
+    assert count == sum(max(Padded().filled(index) - 1, 0) for index in samples)
+    if count:
+        assert mean == pytest.approx(total / count, rel=1e-12)  # float64 sums in another order
