@@ -1,69 +1,558 @@
 """A few lines of real code per grammar."""
 
 SNIPPETS = {
-    "actionscript": "package a {\n  public class Point {\n    private var x:int = 0;\n    public function move(by:int):void {\n      x += by;\n    }\n  }\n}\n",
-    "ada": "with Ada.Text_IO;\nprocedure Hello is\n   N : Integer := 3;\nbegin\n   for I in 1 .. N loop\n      Ada.Text_IO.Put_Line (\"Hello\");\n   end loop;\nend Hello;\n",
-    "agda": "module Nat where\n\ndata Nat : Set where\n  zero : Nat\n  suc  : Nat -> Nat\n",
-    "asm": "start:\n  mov rax, 1\n  add rax, rbx\n  ret\n",
-    "bash": "#!/bin/sh\nfor file in *.txt; do\n  if [ -s \"$file\" ]; then\n    wc -l \"$file\"\n  fi\ndone\n",
-    "c": "#include <stdio.h>\n\nstatic int add(int a, int b) {\n  return a + b; /* sum */\n}\n\nint main(void) {\n  printf(\"%d\\n\", add(1, 2));\n  return 0;\n}\n",
-    "clojure": "(ns demo.core)\n\n(defn area [r]\n  ;; of a circle\n  (* Math/PI r r))\n",
-    "cmake": "cmake_minimum_required(VERSION 3.20)\nproject(demo C)\nif(UNIX)\n  add_executable(demo main.c)\nendif()\n",
-    "commonlisp": "(defun area (r)\n  \"Area of a circle.\"\n  (* pi r r))\n",
-    "cpp": "#include <vector>\n\nnamespace demo {\ntemplate <class T>\nclass Stack {\n public:\n  void push(T value) { items_.push_back(std::move(value)); }\n\n private:\n  std::vector<T> items_;\n};\n}  // namespace demo\n",
-    "csharp": "using System;\n\nnamespace Demo\n{\n    public class Point\n    {\n        public int X { get; set; }\n        public int Twice() => X * 2;\n    }\n}\n",
-    "css": "/* page */\nbody > .main, a:hover {\n  color: #333;\n  margin: 0 auto;\n}\n",
-    "cuda": "__global__ void add(int n, float *x, float *y) {\n  int i = blockIdx.x * blockDim.x + threadIdx.x;\n  if (i < n) y[i] = x[i] + y[i];\n}\n",
-    "dart": "class Point {\n  final int x;\n  Point(this.x);\n  int twice() => x * 2;\n}\n\nvoid main() {\n  print(Point(2).twice());\n}\n",
-    "dockerfile": "FROM debian:12\nRUN apt-get update && apt-get install -y gcc\nCOPY . /src\nCMD [\"make\"]\n",
-    "elisp": "(defun area (r)\n  \"Area of a circle with radius R.\"\n  (* float-pi r r))\n",
-    "elixir": "defmodule Math do\n  @moduledoc \"Sums.\"\n  def add(a, b) do\n    a + b\n  end\nend\n",
-    "elm": "module Main exposing (main)\n\nimport Html exposing (text)\n\nmain =\n    text \"Hello\"\n",
-    "erlang": "-module(math1).\n-export([add/2]).\n\nadd(A, B) ->\n    A + B.\n",
-    "fortran": "program hello\n  implicit none\n  integer :: i\n  do i = 1, 3\n    print *, i\n  end do\nend program hello\n",
-    "fsharp": "module Demo\n\nlet add a b = a + b\n\nlet total = List.fold add 0 [1; 2; 3]\n",
-    "gdscript": "extends Node\n\nvar speed = 4\n\nfunc _process(delta):\n\tif speed > 2:\n\t\tspeed -= delta\n",
-    "glsl": "uniform mat4 view;\nvoid main() {\n  gl_Position = view * vec4(1.0, 0.0, 0.0, 1.0);\n}\n",
-    "go": "package main\n\nimport \"fmt\"\n\n// Add adds.\nfunc Add(a, b int) int {\n\treturn a + b\n}\n\nfunc main() {\n\tfor i := 0; i < 3; i++ {\n\t\tfmt.Println(Add(i, 1))\n\t}\n}\n",
-    "groovy": "class Point {\n    int x\n    int twice() {\n        return x + x\n    }\n}\n",
-    "haskell": "module Main where\n\n-- | Area of a circle.\narea :: Double -> Double\narea r = pi * r * r\n\nmain :: IO ()\nmain = print (area 2)\n",
-    "html": "<!DOCTYPE html>\n<html>\n<body>\n<p class=\"a\">One &amp; two</p>\n<!-- note -->\n</body>\n</html>\n",
-    "java": "package demo;\n\n/** A point. */\npublic class Point {\n    private final int x;\n\n    public Point(int x) {\n        this.x = x;\n    }\n\n    public int twice() {\n        for (int i = 0; i < 2; i++) { System.out.println(i); }\n        return x * 2;\n    }\n}\n",
-    "javascript": "import { read } from 'fs';\n\nexport class Point {\n  constructor(x) {\n    this.x = x;\n  }\n  async load(path = `a${this.x}`) {\n    return (await read(path)) ?? null; // or null\n  }\n}\n",
-    "julia": "function area(r)\n    # of a circle\n    return pi * r^2\nend\n\nprintln(area(2.0))\n",
-    "kotlin": "data class Point(val x: Int) {\n    fun twice(): Int = x * 2\n}\n\nfun main() {\n    println(Point(2).twice())\n}\n",
-    "latex": "\\documentclass{article}\n\\begin{document}\n\\section{One}\nText with $x^2$.\n\\end{document}\n",
-    "lua": "local function area(r)\n  -- of a circle\n  return math.pi * r ^ 2\nend\n\nfor i = 1, 3 do\n  print(area(i))\nend\n",
-    "make": "CC := gcc\n\nall: main.o\n\t$(CC) -o $@ $<\n\n.PHONY: all\n",
-    "markdown": "# Title\n\nText with *emphasis*.\n\n- one\n- two\n\n```python\nx = 1\n```\n",
-    "matlab": "function y = area(r)\n  % of a circle\n  y = pi * r ^ 2;\nend\n",
-    "objc": "#import <Foundation/Foundation.h>\n\n@interface Point : NSObject\n@property int x;\n- (int)twice;\n@end\n\n@implementation Point\n- (int)twice {\n  return self.x * 2;\n}\n@end\n",
-    "ocaml": "let area r =\n  (* of a circle *)\n  3.14 *. r *. r\n\nlet () = print_float (area 2.0)\n",
-    "pascal": "program Hello;\nvar\n  i: Integer;\nbegin\n  for i := 1 to 3 do\n    WriteLn(i);\nend.\n",
-    "perl": "use strict;\nmy $total = 0;\nforeach my $n (1, 2, 3) {\n    $total += $n;\n}\nprint \"$total\\n\";\n",
-    "php": "<?php\nnamespace Demo;\n\nclass Point {\n    public int $x = 1;\n    public function twice(): int {\n        return $this->x * 2; // doubled\n    }\n}\n",
-    "powershell": "function Get-Area {\n    param($Radius)\n    $Radius * $Radius * 3.14\n}\nGet-Area -Radius 2\n",
-    "proto": "syntax = \"proto3\";\n\nmessage Point {\n  int32 x = 1;\n  repeated string names = 2;\n}\n",
-    "python": "\"\"\"Module.\"\"\"\nimport os\n\n\nclass Point:\n    def twice(self, x: int = 1) -> int:\n        # doubled\n        return [y * 2 for y in (x,)][0] if x else len(os.sep)\n",
-    "r": "area <- function(r) {\n  # of a circle\n  pi * r^2\n}\nprint(area(2))\n",
-    "racket": "#lang racket\n(define (area r)\n  (* pi r r))\n",
-    "rst": "Title\n=====\n\nText with *emphasis*.\n\n.. note:: A note.\n",
-    "ruby": "class Point\n  attr_reader :x\n\n  def twice\n    return x * 2 if x\n    [1, 2].map { |y| y + 1 } # else\n  end\nend\n",
-    "rust": "use std::fmt;\n\n/// A point.\n#[derive(Clone)]\npub struct Point {\n    x: i32,\n}\n\nimpl Point {\n    pub fn twice(&self) -> i32 {\n        let y = self.x; // copied\n        y * 2\n    }\n}\n",
-    "scala": "object Demo {\n  case class Point(x: Int) {\n    def twice: Int = x * 2\n  }\n  def main(args: Array[String]): Unit = println(Point(2).twice)\n}\n",
-    "scheme": "(define (area r)\n  ; of a circle\n  (* 3.14 r r))\n",
-    "solidity": "pragma solidity ^0.8.0;\n\ncontract Counter {\n    uint256 public count;\n    function increment() public {\n        count += 1;\n    }\n}\n",
-    "sparql": "PREFIX foaf: <urn:foaf>\nSELECT ?name WHERE {\n  ?person foaf:name ?name .\n}\n",
-    "sql": "CREATE TABLE point (x INT NOT NULL);\nSELECT x, COUNT(*) FROM point WHERE x > 1 GROUP BY x; -- all\n",
-    "swift": "struct Point {\n    let x: Int\n    func twice() -> Int {\n        return x * 2\n    }\n}\n",
-    "tcl": "proc area {r} {\n    return [expr {3.14 * $r * $r}]\n}\nputs [area 2]\n",
-    "thrift": "struct Point {\n  1: required i32 x,\n  2: optional string name\n}\n",
-    "tsx": "type Props = { name: string };\nexport const Hello = ({ name }: Props) => (\n  <div className=\"a\">\n    {name} <b>!</b>\n  </div>\n);\n",
-    "typescript": "interface Shape {\n  readonly area: number;\n}\n\nexport function total<T extends Shape>(shapes: T[]): number {\n  return shapes.reduce((sum, s) => sum + s.area, 0);\n}\n",
-    "verilog": "module counter(input clk, output reg [3:0] q);\n  always @(posedge clk) begin\n    q <= q + 1;\n  end\nendmodule\n",
-    "vhdl": "library ieee;\nuse ieee.std_logic_1164.all;\n\nentity gate is\n  port (a : in std_logic; b : out std_logic);\nend entity;\n",
-    "vue": "<template>\n  <p>{{ name }}</p>\n</template>\n\n<script>\nexport default { data() { return { name: 'a' } } }\n</script>\n",
-    "xml": "<?xml version=\"1.0\"?>\n<root a=\"1\">\n  <!-- note -->\n  <child>text</child>\n</root>\n",
-    "yaml": "# settings\nname: demo\nitems:\n  - one\n  - {two: 2}\n",
-    "zig": "const std = @import(\"std\");\n\npub fn add(a: i32, b: i32) i32 {\n    return a + b;\n}\n",
-}  # fmt: skip
+    "actionscript": """\
+package a {
+  public class Point {
+    private var x:int = 0;
+    public function move(by:int):void {
+      x += by;
+    }
+  }
+}
+""",
+    "ada": """\
+with Ada.Text_IO;
+procedure Hello is
+   N : Integer := 3;
+begin
+   for I in 1 .. N loop
+      Ada.Text_IO.Put_Line ("Hello");
+   end loop;
+end Hello;
+""",
+    "agda": """\
+module Nat where
+
+data Nat : Set where
+  zero : Nat
+  suc  : Nat -> Nat
+""",
+    "asm": """\
+start:
+  mov rax, 1
+  add rax, rbx
+  ret
+""",
+    "bash": """\
+#!/bin/sh
+for file in *.txt; do
+  if [ -s "$file" ]; then
+    wc -l "$file"
+  fi
+done
+""",
+    "c": """\
+#include <stdio.h>
+
+static int add(int a, int b) {
+  return a + b; /* sum */
+}
+
+int main(void) {
+  printf("%d\\n", add(1, 2));
+  return 0;
+}
+""",
+    "clojure": """\
+(ns demo.core)
+
+(defn area [r]
+  ;; of a circle
+  (* Math/PI r r))
+""",
+    "cmake": """\
+cmake_minimum_required(VERSION 3.20)
+project(demo C)
+if(UNIX)
+  add_executable(demo main.c)
+endif()
+""",
+    "commonlisp": """\
+(defun area (r)
+  "Area of a circle."
+  (* pi r r))
+""",
+    "cpp": """\
+#include <vector>
+
+namespace demo {
+template <class T>
+class Stack {
+ public:
+  void push(T value) { items_.push_back(std::move(value)); }
+
+ private:
+  std::vector<T> items_;
+};
+}  // namespace demo
+""",
+    "csharp": """\
+using System;
+
+namespace Demo
+{
+    public class Point
+    {
+        public int X { get; set; }
+        public int Twice() => X * 2;
+    }
+}
+""",
+    "css": """\
+/* page */
+body > .main, a:hover {
+  color: #333;
+  margin: 0 auto;
+}
+""",
+    "cuda": """\
+__global__ void add(int n, float *x, float *y) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = x[i] + y[i];
+}
+""",
+    "dart": """\
+class Point {
+  final int x;
+  Point(this.x);
+  int twice() => x * 2;
+}
+
+void main() {
+  print(Point(2).twice());
+}
+""",
+    "dockerfile": """\
+FROM debian:12
+RUN apt-get update && apt-get install -y gcc
+COPY . /src
+CMD ["make"]
+""",
+    "elisp": """\
+(defun area (r)
+  "Area of a circle with radius R."
+  (* float-pi r r))
+""",
+    "elixir": """\
+defmodule Math do
+  @moduledoc "Sums."
+  def add(a, b) do
+    a + b
+  end
+end
+""",
+    "elm": """\
+module Main exposing (main)
+
+import Html exposing (text)
+
+main =
+    text "Hello"
+""",
+    "erlang": """\
+-module(math1).
+-export([add/2]).
+
+add(A, B) ->
+    A + B.
+""",
+    "fortran": """\
+program hello
+  implicit none
+  integer :: i
+  do i = 1, 3
+    print *, i
+  end do
+end program hello
+""",
+    "fsharp": """\
+module Demo
+
+let add a b = a + b
+
+let total = List.fold add 0 [1; 2; 3]
+""",
+    "gdscript": """\
+extends Node
+
+var speed = 4
+
+func _process(delta):
+\tif speed > 2:
+\t\tspeed -= delta
+""",
+    "glsl": """\
+uniform mat4 view;
+void main() {
+  gl_Position = view * vec4(1.0, 0.0, 0.0, 1.0);
+}
+""",
+    "go": """\
+package main
+
+import "fmt"
+
+// Add adds.
+func Add(a, b int) int {
+\treturn a + b
+}
+
+func main() {
+\tfor i := 0; i < 3; i++ {
+\t\tfmt.Println(Add(i, 1))
+\t}
+}
+""",
+    "groovy": """\
+class Point {
+    int x
+    int twice() {
+        return x + x
+    }
+}
+""",
+    "haskell": """\
+module Main where
+
+-- | Area of a circle.
+area :: Double -> Double
+area r = pi * r * r
+
+main :: IO ()
+main = print (area 2)
+""",
+    "html": """\
+<!DOCTYPE html>
+<html>
+<body>
+<p class="a">One &amp; two</p>
+<!-- note -->
+</body>
+</html>
+""",
+    "java": """\
+package demo;
+
+/** A point. */
+public class Point {
+    private final int x;
+
+    public Point(int x) {
+        this.x = x;
+    }
+
+    public int twice() {
+        for (int i = 0; i < 2; i++) { System.out.println(i); }
+        return x * 2;
+    }
+}
+""",
+    "javascript": """\
+import { read } from 'fs';
+
+export class Point {
+  constructor(x) {
+    this.x = x;
+  }
+  async load(path = `a${this.x}`) {
+    return (await read(path)) ?? null; // or null
+  }
+}
+""",
+    "julia": """\
+function area(r)
+    # of a circle
+    return pi * r^2
+end
+
+println(area(2.0))
+""",
+    "kotlin": """\
+data class Point(val x: Int) {
+    fun twice(): Int = x * 2
+}
+
+fun main() {
+    println(Point(2).twice())
+}
+""",
+    "latex": """\
+\\documentclass{article}
+\\begin{document}
+\\section{One}
+Text with $x^2$.
+\\end{document}
+""",
+    "lua": """\
+local function area(r)
+  -- of a circle
+  return math.pi * r ^ 2
+end
+
+for i = 1, 3 do
+  print(area(i))
+end
+""",
+    "make": """\
+CC := gcc
+
+all: main.o
+\t$(CC) -o $@ $<
+
+.PHONY: all
+""",
+    "markdown": """\
+# Title
+
+Text with *emphasis*.
+
+- one
+- two
+
+```python
+x = 1
+```
+""",
+    "matlab": """\
+function y = area(r)
+  % of a circle
+  y = pi * r ^ 2;
+end
+""",
+    "objc": """\
+#import <Foundation/Foundation.h>
+
+@interface Point : NSObject
+@property int x;
+- (int)twice;
+@end
+
+@implementation Point
+- (int)twice {
+  return self.x * 2;
+}
+@end
+""",
+    "ocaml": """\
+let area r =
+  (* of a circle *)
+  3.14 *. r *. r
+
+let () = print_float (area 2.0)
+""",
+    "pascal": """\
+program Hello;
+var
+  i: Integer;
+begin
+  for i := 1 to 3 do
+    WriteLn(i);
+end.
+""",
+    "perl": """\
+use strict;
+my $total = 0;
+foreach my $n (1, 2, 3) {
+    $total += $n;
+}
+print "$total\\n";
+""",
+    "php": """\
+<?php
+namespace Demo;
+
+class Point {
+    public int $x = 1;
+    public function twice(): int {
+        return $this->x * 2; // doubled
+    }
+}
+""",
+    "powershell": """\
+function Get-Area {
+    param($Radius)
+    $Radius * $Radius * 3.14
+}
+Get-Area -Radius 2
+""",
+    "proto": """\
+syntax = "proto3";
+
+message Point {
+  int32 x = 1;
+  repeated string names = 2;
+}
+""",
+    "python": '''\
+"""Module."""
+import os
+
+
+class Point:
+    def twice(self, x: int = 1) -> int:
+        # doubled
+        return [y * 2 for y in (x,)][0] if x else len(os.sep)
+''',
+    "r": """\
+area <- function(r) {
+  # of a circle
+  pi * r^2
+}
+print(area(2))
+""",
+    "racket": """\
+#lang racket
+(define (area r)
+  (* pi r r))
+""",
+    "rst": """\
+Title
+=====
+
+Text with *emphasis*.
+
+.. note:: A note.
+""",
+    "ruby": """\
+class Point
+  attr_reader :x
+
+  def twice
+    return x * 2 if x
+    [1, 2].map { |y| y + 1 } # else
+  end
+end
+""",
+    "rust": """\
+use std::fmt;
+
+/// A point.
+#[derive(Clone)]
+pub struct Point {
+    x: i32,
+}
+
+impl Point {
+    pub fn twice(&self) -> i32 {
+        let y = self.x; // copied
+        y * 2
+    }
+}
+""",
+    "scala": """\
+object Demo {
+  case class Point(x: Int) {
+    def twice: Int = x * 2
+  }
+  def main(args: Array[String]): Unit = println(Point(2).twice)
+}
+""",
+    "scheme": """\
+(define (area r)
+  ; of a circle
+  (* 3.14 r r))
+""",
+    "solidity": """\
+pragma solidity ^0.8.0;
+
+contract Counter {
+    uint256 public count;
+    function increment() public {
+        count += 1;
+    }
+}
+""",
+    "sparql": """\
+PREFIX foaf: <urn:foaf>
+SELECT ?name WHERE {
+  ?person foaf:name ?name .
+}
+""",
+    "sql": """\
+CREATE TABLE point (x INT NOT NULL);
+SELECT x, COUNT(*) FROM point WHERE x > 1 GROUP BY x; -- all
+""",
+    "swift": """\
+struct Point {
+    let x: Int
+    func twice() -> Int {
+        return x * 2
+    }
+}
+""",
+    "tcl": """\
+proc area {r} {
+    return [expr {3.14 * $r * $r}]
+}
+puts [area 2]
+""",
+    "thrift": """\
+struct Point {
+  1: required i32 x,
+  2: optional string name
+}
+""",
+    "tsx": """\
+type Props = { name: string };
+export const Hello = ({ name }: Props) => (
+  <div className="a">
+    {name} <b>!</b>
+  </div>
+);
+""",
+    "typescript": """\
+interface Shape {
+  readonly area: number;
+}
+
+export function total<T extends Shape>(shapes: T[]): number {
+  return shapes.reduce((sum, s) => sum + s.area, 0);
+}
+""",
+    "verilog": """\
+module counter(input clk, output reg [3:0] q);
+  always @(posedge clk) begin
+    q <= q + 1;
+  end
+endmodule
+""",
+    "vhdl": """\
+library ieee;
+use ieee.std_logic_1164.all;
+
+entity gate is
+  port (a : in std_logic; b : out std_logic);
+end entity;
+""",
+    "vue": """\
+<template>
+  <p>{{ name }}</p>
+</template>
+
+<script>
+export default { data() { return { name: 'a' } } }
+</script>
+""",
+    "xml": """\
+<?xml version="1.0"?>
+<root a="1">
+  <!-- note -->
+  <child>text</child>
+</root>
+""",
+    "yaml": """\
+# settings
+name: demo
+items:
+  - one
+  - {two: 2}
+""",
+    "zig": """\
+const std = @import("std");
+
+pub fn add(a: i32, b: i32) i32 {
+    return a + b;
+}
+""",
+}
