@@ -1,10 +1,9 @@
-"""Phase 4, over output shards: gather each repository's files, order them, write the corpus."""
+"""Phase 6, over output shards: gather each repository's files, order them, write the corpus."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from aixmeg.corpus.job import Job
 from aixmeg.corpus.order import OrderFile, order_repository
 from aixmeg.corpus.source_file import INDEX, shard_name
 from aixmeg.corpus.spill import SpillReader, entries_between, shard_bounds
+from aixmeg.corpus.tally import cpu_seconds
 from aixmeg.files import atomic_write, write_json
 
 
 def order_shard(folder: Path, shard: int, skip: Mapping[int, str], tick: Tick) -> None:
     """clean/* → order/*: one shard of the corpus. Repositories stand by a hash of their names: in a random order."""
-    start = time.process_time()
+    start = cpu_seconds()
     job = Job(folder)
     config = job.config().order
     files = _gathered(job, shard)
@@ -49,7 +49,7 @@ def order_shard(folder: Path, shard: int, skip: Mapping[int, str], tick: Tick) -
         tick(-1, out.written)
     marker = {
         "repositories": repositories, "repository_sizes": sizes, "kinds": kinds, "imports": imports,
-        "backward": backward, "cpu": time.process_time() - start,
+        "backward": backward, "cpu": cpu_seconds() - start,
     }  # fmt: skip
     write_json(job.done("order", shard), marker)  # last: it marks the shard as done
 

@@ -1,4 +1,4 @@
-"""The whole build: scan → decide → clean → order → publish."""
+"""The whole build: scan → gather → judge → decide → clean → order → publish."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from aixmeg import __version__
 from aixmeg.config import CorpusConfig
 from aixmeg.corpus.executor import Workers
 from aixmeg.corpus.funnel import make_report
@@ -25,7 +26,7 @@ from aixmeg.languages import LANGUAGES
 
 _VERSION: Final = 2
 """Raised when the code would give other output for the same input, so that no build is continued across the change."""
-_TITLES: Final = {"scan": "reading", "decide": "deciding", "clean": "cleaning", "order": "ordering"}
+_TITLES: Final = {"scan": "reading", "judge": "licences", "clean": "cleaning", "order": "ordering"}
 
 
 def build_corpus(config: CorpusConfig, output: Path) -> dict[str, Any]:
@@ -43,16 +44,22 @@ def build_corpus(config: CorpusConfig, output: Path) -> dict[str, Any]:
             # 1. Scan: read and judge every file by itself.
             _run(workers, job, "scan")
             clock.lap("scan")
-            # 2. Decide: licences, ranks, duplicates, budgets.
+            # 2. Gather: what all inputs tell of each repository.
+            run_shard(job.folder, "gather", 0)
+            clock.lap("gather")
+            # 3. Judge: licences.
+            _run(workers, job, "judge")
+            clock.lap("judge")
+            # 4. Decide: ranks, duplicates, budgets.
             run_shard(job.folder, "decide", 0)
             clock.lap("decide")
             _check_kept(_tally(job, "scan", "decide"), read_json(job.plan)["files"], config, job)
-            # 3. Clean: what is left, read again, goes through the steps that change it or cost more.
+            # 5. Clean: what is left, read again, goes through the steps that change it or cost more.
             _run(workers, job, "clean")
             clock.lap("clean")
             tally = _tally(job, "scan", "decide", "clean")
             _check_kept(tally, total(tally.kept.values()).files, config, job)
-            # 4. Order: repositories anywhere, their files by relation.
+            # 6. Order: repositories anywhere, their files by relation.
             _run(workers, job, "order")
             clock.lap("order")
         report = make_report(job, tally, clock.seconds)
@@ -65,12 +72,14 @@ def _stamp(config: CorpusConfig) -> str:
     del settings["workers"]  # the output does not depend on it
     parsers = {name: version(name) for name in ("tree-sitter", "tree-sitter-language-pack")}
     languages = [asdict(language) for language in LANGUAGES.values()]
-    return json.dumps([_VERSION, settings, parsers, languages], default=str)
+    read = [path for path in (config.rank.metadata, *config.decontaminate.benchmarks) if path is not None]
+    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in read if path.is_file()]
+    return json.dumps([_VERSION, __version__, settings, parsers, languages, files], default=str)
 
 
 def _run(workers: Workers, job: Job, phase: str) -> None:
     todo, shards = job.undone(phase), job.shards(phase)
-    size = job.described()["bytes"] if phase == "scan" else read_json(job.plan)["bytes"]
+    size = job.described()["bytes"] if phase in ("scan", "judge") else read_json(job.plan)["bytes"]
     with Progress(_TITLES[phase], total=size * len(todo) // max(shards, 1)) as progress:
         workers.run(FUNCTIONS[phase], job.folder, todo, progress.bytes)
 
@@ -107,7 +116,7 @@ def _check_kept(tally: Tally, files: int, config: CorpusConfig, job: Job) -> Non
         job.folder.parent.rmdir()
     where = ", ".join(str(path) for path in config.sources) or "this machine's Python installation"
     dropped = [(reason, one.files) for reasons in tally.dropped.values() for reason, one in reasons.items()]
-    counts = [f"{files} {reason} ({REASONS[reason]})" for reason, files in dropped]
+    counts = [f"{files} {reason} ({REASONS.get(reason, reason)})" for reason, files in dropped]
     raise UserError(
         f"the corpus would be empty: {tally.found.files} files were found in {where} and none is kept"
         + (f"; dropped: {', '.join(counts)}" if counts else "")

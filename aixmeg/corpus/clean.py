@@ -1,4 +1,4 @@
-"""Phase 3, over inputs: read the files that are kept so far again, clean them, and sort them by repository."""
+"""Phase 5, over inputs: read the files that are kept so far again, clean them, and sort them by repository."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -25,35 +26,34 @@ from aixmeg.corpus.source_file import SourceFile
 from aixmeg.corpus.sources import Input, RawDocument, Rules
 from aixmeg.corpus.spill import SpillWriter
 from aixmeg.corpus.steps import CLEAN, StepDropped, Steps
-from aixmeg.corpus.tally import Tally
-from aixmeg.files import atomic_write, write_json
+from aixmeg.corpus.tally import Tally, cpu_seconds
+from aixmeg.files import atomic_write, read_json, write_json
 from aixmeg.languages import LANGUAGES
+from aixmeg.syntax.store import pack
+
+_BATCH_BYTES: Final = 2 << 20
+_BATCH_FILES: Final = 256
+"""What goes through the steps together; held in memory with its syntax trees."""
 
 
 def clean_shard(folder: Path, shard: int, skip: Mapping[int, str], tick: Tick) -> None:
-    """inputs, scan/*, decide/* → clean/*: kept files with their stored syntax, sorted by repository."""
-    start = time.process_time()
+    """inputs, scan/*, judge/*, decide/* → clean/*: kept files with their stored syntax, sorted by repository."""
+    start = cpu_seconds()
     job, tally, done = Job(folder), Tally(), 0
-    cleaner = _cleaner(str(folder), job.described()["fingerprint"])
+    tools = _tools(str(folder), job.described()["fingerprint"])
     with atomic_write(job.at("clean", shard, "spill"), "wb") as file:
         spill = SpillWriter(file)
-        for wanted, raw in wanted_documents(job, shard, cleaner.rules):
-            tick(wanted.index, done)
-            done += wanted.size
-            try:
-                if wanted.index in skip:
-                    raise Dropped(skip[wanted.index])
-                cleaner.add(wanted, raw, tally, spill)
-            except Dropped as drop:
-                step = drop.step if isinstance(drop, StepDropped) else "reread"
-                tally.drop(step, drop.reason, wanted.size, f"{wanted.repository}/{wanted.path}")
+        cleaner = _Cleaner(tools, _licences(job, shard), skip, tally, spill)
+        for batch in _batches(wanted_documents(job, shard, tools.rules)):
+            cleaner.add(batch, lambda index, done=done: tick(index, done))
+            done += sum(wanted.size for wanted, _ in batch)
             tick(-1, done)
         entries = spill.finish()
     with atomic_write(job.at("clean", shard, "index"), "wb") as file:
         file.write(entries.tobytes())
-    for name, seconds in cleaner.steps.spent().items():
+    for name, seconds in tools.steps.spent().items():
         tally.spend(f"clean.{name}", seconds)
-    tally.spend("clean", time.process_time() - start)
+    tally.spend("clean", cpu_seconds() - start)
     write_json(job.done("clean", shard), tally.to_json())  # last: it marks the shard as done
 
 
@@ -66,9 +66,14 @@ class Wanted:
     index: int
     size: int
     digest: tuple[int, int]
+    row: int
+    """Its row in the scan of the input."""
 
 
-def wanted_documents(job: Job, shard: int, rules: Rules) -> Iterator[tuple[Wanted, RawDocument | None]]:
+Read = tuple[Wanted, RawDocument | None]
+
+
+def wanted_documents(job: Job, shard: int, rules: Rules) -> Iterator[Read]:
     """The files of an input that are kept so far; None where the source no longer gives one."""
     rows = open_rows(job.at("scan", shard, "rows"))
     kept = np.flatnonzero(decisions_of(job, shard) == 0)
@@ -106,8 +111,8 @@ def _wanted(names: Path, rows: np.ndarray, kept: np.ndarray) -> Iterator[Wanted]
             if number == row:
                 one = rows[number]
                 high, low = one["digest"].tolist()
-                repository, path = json.loads(line)
-                yield Wanted(repository, path, int(one["index"]), int(one["size"]), (high, low))
+                repository, path, _ = json.loads(line)
+                yield Wanted(repository, path, int(one["index"]), int(one["size"]), (high, low), number)
                 row = next(asked, None)
 
 
@@ -121,55 +126,114 @@ class _Asked:
         return isinstance(index, int) and index < len(self._asked) and bool(self._asked[index])
 
 
-class _Cleaner:
+def _batches(documents: Iterable[Read]) -> Iterator[list[Read]]:
+    batch: list[Read] = []
+    size = 0
+    for one in documents:
+        batch.append(one)
+        size += one[0].size
+        if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _licences(job: Job, shard: int) -> Callable[[int], str | None]:
+    """Row of an input's scan → licence of the file."""
+    if not job.shards("judge"):
+        return lambda row: None
+    names = read_json(job.done("judge", shard))["licences"]
+    which = open_rows(job.at("judge", shard, "which"), np.dtype("<u4"))
+    return lambda row: names[which[row]] or None
+
+
+@dataclass(frozen=True)
+class _Tools:
     """What a worker makes once."""
 
-    def __init__(self, job: Job) -> None:
-        self._config: CorpusConfig = job.config()
-        self.rules = rules_of(self._config, Path(job.described()["output"]))
-        self.steps = Steps(CLEAN, self._config)
+    config: CorpusConfig
+    rules: Rules
+    steps: Steps
 
-    def add(self, wanted: Wanted, raw: RawDocument | None, tally: Tally, spill: SpillWriter) -> None:
-        """Clean a file, count it and spill it.
 
-        Raises:
-            Dropped: a step drops it, or it is not what the scan saw.
-        """
+@functools.lru_cache(maxsize=1)
+def _tools(folder: str, fingerprint: str) -> _Tools:
+    job = Job(Path(folder))
+    config = job.config()
+    return _Tools(config, rules_of(config, Path(job.described()["output"])), Steps(CLEAN, config))
+
+
+@dataclass(frozen=True)
+class _Cleaner:
+    """Cleans the files of an input, counts and spills them."""
+
+    tools: _Tools
+    licences: Callable[[int], str | None]
+    skip: Mapping[int, str]
+    tally: Tally
+    spill: SpillWriter
+
+    def add(self, batch: Sequence[Read], at: Callable[[int], None]) -> None:
+        """Clean neighbouring files; `at` is told the index of the one at hand."""
+        read: list[tuple[Wanted, Document]] = []
+        for wanted, raw in batch:
+            at(wanted.index)
+            try:
+                read.append((wanted, self._read(wanted, raw)))
+            except Dropped as drop:
+                self._drop(wanted, drop)
+        documents = [document for _, document in read]
+        dropped = self.tools.steps(documents, lambda number: at(read[number][0].index if number >= 0 else -1))
+        for (wanted, document), drop in zip(read, dropped, strict=True):
+            at(wanted.index)
+            try:
+                if drop is not None:
+                    raise drop
+                self._keep(wanted, document)
+            except Dropped as late:
+                self._drop(wanted, late)
+        at(-1)
+
+    def _read(self, wanted: Wanted, raw: RawDocument | None) -> Document:
+        if wanted.index in self.skip:
+            raise StepDropped("syntax", self.skip[wanted.index])
         if raw is None or (raw.repository, raw.path) != (wanted.repository, wanted.path):
             raise Dropped("changed")
         if raw.reason is not None:
             raise Dropped(raw.reason)
-        document = document_of(raw, self._config, Counter())
+        document = document_of(raw, self.tools.config, Counter())
         if halves(hashlib.sha256(document.content).digest()) != wanted.digest:
             raise Dropped("changed")
-        self.steps(document)
-        before = time.process_time()
-        licence = document.tags.pop("licence", None)
-        error_share, spans, imports = _syntax_of(document)
-        kept = SourceFile(
-            repository=document.repository, path=document.path, language=document.language,
-            text=document.content.decode(), bytes=len(document.content),
-            sha256=hashlib.sha256(document.content).hexdigest(), error_share=error_share, licence=licence,
-            tags=document.tags,
-        )  # fmt: skip
+        return document
+
+    def _keep(self, wanted: Wanted, document: Document) -> None:
+        start = time.process_time()
+        kept, syntax, imports = _record(document, self.licences(wanted.row))
         about = [kept.repository, kept.path, kept.language, kept.bytes, imports]
-        place = place_of(kept.repository, self._config.order.seed)
-        spill.add(place, json.dumps(about).encode(), kept.to_line(), spans)
-        self.steps.cpu["record"] = self.steps.cpu.get("record", 0.0) + time.process_time() - before
-        tally.keep(document.language, wanted.size, text_bytes=kept.bytes, licence=licence)
-        tally.counts.update(document.counts)
+        place = place_of(kept.repository, self.tools.config.order.seed)
+        self.spill.add(place, json.dumps(about).encode(), kept.to_line(), syntax)
+        self.tally.keep(kept.language, wanted.size, text_bytes=kept.bytes)
+        self.tally.counts.update(document.counts)
         for record in document.audit:
-            tally.note(f"{kept.repository}/{kept.path}", record)
+            self.tally.note(f"{kept.repository}/{kept.path}", record)
+        self.tools.steps.spend("record", time.process_time() - start)
+
+    def _drop(self, wanted: Wanted, drop: Dropped) -> None:
+        step = drop.step if isinstance(drop, StepDropped) else "reread"
+        self.tally.drop(step, drop.reason, wanted.size, f"{wanted.repository}/{wanted.path}")
 
 
-def _syntax_of(document: Document) -> tuple[float, bytes, list[str]]:
-    """Share of error bytes, stored syntax, and imports."""
-    if LANGUAGES[document.language].grammar is None:
-        return 0.0, b"", []
-    tree = document.tree()
-    return tree.error_share, b"", imports_of(document)
-
-
-@functools.lru_cache(maxsize=1)
-def _cleaner(folder: str, fingerprint: str) -> _Cleaner:
-    return _Cleaner(Job(Path(folder)))
+def _record(document: Document, licence: str | None) -> tuple[SourceFile, bytes, list[str]]:
+    """The file as the corpus holds it, its stored syntax, its imports."""
+    error_share, syntax, imports = 0.0, b"", []
+    if LANGUAGES[document.language].grammar is not None:
+        tree = document.tree()
+        error_share, syntax, imports = tree.error_share, pack(tree), imports_of(document)
+    kept = SourceFile(
+        repository=document.repository, path=document.path, language=document.language,
+        text=document.content.decode(), bytes=len(document.content),
+        sha256=hashlib.sha256(document.content).hexdigest(), error_share=error_share, licence=licence,
+        tags=document.tags,
+    )  # fmt: skip
+    return kept, syntax, imports

@@ -1,4 +1,4 @@
-"""Phase 2, once: which of the scanned files are kept. Everything known of a file lies in files; memory does not grow.
+"""Phase 4, once: which of the scanned files are kept. Everything known of a file lies in files; memory does not grow.
 
 A byte per file says what was decided of it: 0 keeps it, others count from 1 in the list of `REASONS`.
 """
@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from aixmeg.config import CorpusConfig
 from aixmeg.corpus.executor import Tick
 from aixmeg.corpus.job import Job
-from aixmeg.corpus.repositories import Repositories, gather, judge
+from aixmeg.corpus.judge import LICENCE_REASONS
+from aixmeg.corpus.rank import rank
+from aixmeg.corpus.rank_metadata import read_metadata
+from aixmeg.corpus.repositories import Gathered
 from aixmeg.corpus.rows import ROW, Partitions, mixed, open_rows
 from aixmeg.corpus.scan import NearPieces
-from aixmeg.corpus.tally import EXAMPLES, Count, Tally
+from aixmeg.corpus.tally import EXAMPLES, Count, Tally, cpu_seconds
 from aixmeg.files import write_error, write_json
 
 REASONS: Final = (
+    *(("licence", reason) for reason in LICENCE_REASONS),
+    ("rank", "low_rank"),
     ("near", "repository_duplicate"),
     ("exact", "exact_duplicate"),
     ("near", "near_duplicate"),
@@ -38,6 +44,8 @@ MOST_SHARDS: Final = 1024
 FILES_IN_MEMORY: Final = 1 << 20
 """Files whose digests are compared at once."""
 _REPOSITORIES_SHOWN: Final = 200
+_NOBODY: Final = 0
+"""In the place of a repository's hash."""
 _COPY: Final = np.dtype([("digest", "<u8", 2), ("worse", "<u4"), ("file", "<u8")])
 _SPENT: Final = np.dtype([("repository", "<u8"), ("file", "<u8"), ("size", "<u8")])
 
@@ -51,18 +59,18 @@ def decide(folder: Path, shard: int, skip: Mapping[int, str], tick: Tick) -> Non
 
 
 def _decide(job: Job) -> None:
-    start = time.process_time()
+    start = cpu_seconds()
     config, files = job.config(), Files(job)
-    repositories = judge(gather(job), config, [reason for _, reason in REASONS])
-    drop_repositories(files, repositories)
+    take_judgements(job, files)
+    repositories, ranking = drop_low_ranks(files, Gathered(job), config)
     duplicates = drop_similar(job, files, repositories) if config.near.enabled else drop_exact(files, repositories)
     if config.max_repository_bytes:
         drop_over_budget(files, config.max_repository_bytes)
     files.close()
     tally, kept = _counted(job, files)
-    tally.spend("decide", time.process_time() - start)
+    tally.spend("decide", cpu_seconds() - start)
     shards = max(1, min(MOST_SHARDS, -(-kept.bytes // SHARD_BYTES))) if kept.files else 0
-    plan = {"shards": shards, "files": kept.files, "bytes": kept.bytes, "duplicates": duplicates,
+    plan = {"shards": shards, "files": kept.files, "bytes": kept.bytes, "rank": ranking, "duplicates": duplicates,
             "tally": tally.to_json()}  # fmt: skip
     write_json(job.plan, plan)  # last: it marks the phase as done
 
@@ -103,15 +111,69 @@ class Files:
             self.decisions.flush()
 
 
-def drop_repositories(files: Files, repositories: Repositories) -> None:
-    """Drop the files of dropped repositories."""
-    if not repositories.reason.any():
-        return
+@dataclass(frozen=True)
+class Ranked:
+    """The repositories, m of them, by row of `Gathered`."""
+
+    gathered: Gathered
+    names: list[str]
+    worse: np.ndarray
+    """Number of repositories ranked before it, of those that have files; others come last: uint32 [m]. Of two copies of
+    a file that of the lower number is kept."""
+    takes_part: np.ndarray
+    """Whether it has files that are kept so far: bool [m]."""
+
+    def worse_of(self, keys: np.ndarray) -> np.ndarray:
+        """`worse` by key."""
+        return self.worse[self.gathered.rows(keys)]
+
+    def best_first(self) -> list[str]:
+        """Names of the repositories that take part."""
+        rows = np.flatnonzero(self.takes_part)
+        return [self.names[row] for row in rows[np.argsort(self.worse[rows], kind="stable")].tolist()]
+
+
+def take_judgements(job: Job, files: Files) -> None:
+    """Drop the files whose licence is not kept."""
+    for shard in range(job.shards("judge")):
+        first, behind = int(files.bounds[shard]), int(files.bounds[shard + 1])
+        files.decisions[first:behind] = open_rows(job.at("judge", shard, "codes"), np.dtype("u1"))
+
+
+def drop_low_ranks(files: Files, gathered: Gathered, config: CorpusConfig) -> tuple[Ranked, dict[str, Any]]:
+    """Rank the repositories that have files left, and drop the lowest share.
+
+    Returns:
+        The ranks, and what the report says of them.
+    """
+    left = np.zeros(len(gathered.key), bool)
     for _, rows, decisions in files.shards():
-        decisions[:] = repositories.reason[repositories.rows(rows["repository"])]
+        left[gathered.rows(rows["repository"][decisions == 0])] = True
+    names: list[str] = []
+    signals = {name: np.full(len(left), np.nan) for name in config.rank.signals}
+    for row, (name, known) in enumerate(gathered):
+        names.append(name)
+        for signal, values in signals.items():
+            values[row] = known.get(signal, np.nan)
+    if config.rank.enabled and config.rank.metadata is not None:
+        row_of = {name: row for row, name in enumerate(names)}
+        for name, known in read_metadata(config.rank.metadata, row_of).items():
+            for signal in signals.keys() & known.keys():
+                signals[signal][row_of[name]] = known[signal]
+    rows = np.flatnonzero(left)
+    asked = {name: values[rows] for name, values in signals.items()} if config.rank.enabled else {}
+    ranking = rank([names[row] for row in rows.tolist()], asked, config.rank)
+    worse = np.full(len(left), len(left), np.uint32)
+    worse[rows] = ranking.worse
+    low = np.zeros(len(left), bool)
+    low[rows[ranking.dropped]] = True
+    if low.any():
+        for _, one, decisions in files.shards():
+            decisions[(decisions == 0) & low[gathered.rows(one["repository"])]] = _CODE["low_rank"]
+    return Ranked(gathered, names, worse, left & ~low), ranking.report
 
 
-def drop_similar(job: Job, files: Files, repositories: Repositories) -> dict[str, Any]:
+def drop_similar(job: Job, files: Files, repositories: Ranked) -> dict[str, Any]:
     """Drop equal and similar files, and repositories that are alike.
 
     Returns:
@@ -119,10 +181,10 @@ def drop_similar(job: Job, files: Files, repositories: Repositories) -> dict[str
     """
     from aixmeg.corpus.near import OUTCOMES, VERDICT, find_duplicates
 
-    counts = np.diff(files.bounds.astype(np.int64)).tolist()
-    pieces = [NearPieces.path(job, shard, piece) for shard, count in enumerate(counts)
-              for piece in range(-(-count // NearPieces.FILES))]  # fmt: skip
-    found = find_duplicates(pieces, repositories.ranked(job), job.config().near, job.folder / "decide" / "near")
+    work = job.folder / "decide" / "near"
+    pieces = [_taking_part(files, first, piece, work / f"{number:05d}")
+              for number, (first, piece) in enumerate(_pieces(job, files))]  # fmt: skip
+    found = find_duplicates(pieces, repositories.best_first(), job.config().near, work / "sorting")
     codes = np.array([_CODE.get(outcome, 0) for outcome in OUTCOMES], np.uint8)
     first = 0
     for path in found.verdicts:
@@ -135,7 +197,28 @@ def drop_similar(job: Job, files: Files, repositories: Repositories) -> dict[str
     return {"repositories": len(pairs), "repository_pairs": shown} | found.summary
 
 
-def drop_exact(files: Files, repositories: Repositories) -> dict[str, Any]:
+def _pieces(job: Job, files: Files) -> Iterator[tuple[int, Path]]:
+    """The signatures that the scan wrote, in pieces, with the number of each piece's first file."""
+    for shard, (first, behind) in enumerate(itertools.pairwise(files.bounds.tolist())):
+        for piece in range(-(-(behind - first) // NearPieces.FILES)):
+            yield first + piece * NearPieces.FILES, NearPieces.path(job, shard, piece)
+
+
+def _taking_part(files: Files, first: int, piece: Path, to: Path) -> Path:
+    """A piece in which the files that are dropped already belong to no repository, so that they speak against none."""
+    from aixmeg.corpus.near.shards import documents_file, signatures_file
+
+    documents = np.load(documents_file(piece), allow_pickle=False)
+    documents["repository"][files.decisions[first : first + len(documents)] != 0] = _NOBODY
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with documents_file(to).open("wb") as file:
+        np.save(file, documents, allow_pickle=False)
+    signatures_file(to).unlink(missing_ok=True)
+    signatures_file(to).symlink_to(signatures_file(piece).resolve())
+    return to
+
+
+def drop_exact(files: Files, repositories: Ranked) -> dict[str, Any]:
     """Of the files with one text, keep that of the best ranked repository; of several there, the first.
 
     Returns:
@@ -146,7 +229,7 @@ def drop_exact(files: Files, repositories: Repositories) -> dict[str, Any]:
         kept = np.flatnonzero(decisions == 0)
         copies = np.empty(len(kept), _COPY)
         copies["digest"] = rows["digest"][kept]
-        copies["worse"] = repositories.worse[repositories.rows(rows["repository"][kept])]
+        copies["worse"] = repositories.worse_of(rows["repository"][kept])
         copies["file"] = first + kept
         parts.add(copies, copies["digest"][:, 0])
     texts = most = 0
@@ -225,5 +308,5 @@ def _labels(job: Job, files: Files, wanted: np.ndarray) -> dict[int, str]:
         with job.at("scan", shard, "names").open("rb") as lines:
             for number, line in enumerate(lines):
                 if number in numbers:
-                    labels[int(files.bounds[shard]) + number] = "/".join(json.loads(line))
+                    labels[int(files.bounds[shard]) + number] = "/".join(json.loads(line)[:2])
     return labels

@@ -2,7 +2,9 @@
 
     job.json, inputs.jsonl, inputs.offsets   what is built, from which inputs; others start over
     scan/00000.{rows,names,repositories,near,json}    what was read of an input
-    decide/…                                 which files are kept; decide/plan.json completes it
+    gather/…                                 what is known of each repository; gather/00000.json completes it
+    judge/00000.{codes,licences,json}        licences of an input's files
+    decide/…                                 which files are kept; decide/00000.json completes it: the plan
     clean/00000.{spill,index,json}           kept files of an input, by repository
     order/shard-00000.*, order/00000.json    finished shards of the corpus
 
@@ -32,7 +34,9 @@ from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, read_json, sync, write_error, write_json
 
 STATE_FOLDER: Final = ".building"
-PHASES: Final = ("scan", "decide", "clean", "order")
+PHASES: Final = ("scan", "gather", "judge", "decide", "clean", "order")
+SINGLE: Final = ("gather", "decide")
+"""Phases of one shard: they see the whole corpus."""
 
 
 class Job:
@@ -41,7 +45,7 @@ class Job:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.description = folder / "job.json"
-        self.plan = folder / "decide" / "plan.json"
+        self.plan = self.done("decide", 0)
         self.publishing = folder / "publishing.json"
 
     def at(self, phase: str, shard: int, kind: str) -> Path:
@@ -50,13 +54,16 @@ class Job:
 
     def done(self, phase: str, shard: int) -> Path:
         """The completion marker of a shard."""
-        return self.plan if phase == "decide" else self.at(phase, shard, "json")
+        return self.at(phase, shard, "json")
 
     def shards(self, phase: str) -> int:
         """Number of shards of a phase; that of `order` is known when `decide` is done."""
-        if phase == "decide":
+        if phase in SINGLE:
             return 1
-        return read_json(self.plan)["shards"] if phase == "order" else self.described()["inputs"]
+        if phase == "order":
+            return read_json(self.plan)["shards"]
+        described = self.described()
+        return described["inputs"] if phase != "judge" or described["config"]["licence"]["enabled"] else 0
 
     def undone(self, phase: str) -> list[int]:
         """The shards of a phase that are still to be done."""

@@ -18,14 +18,17 @@ from aixmeg.corpus.clean import clean_shard
 from aixmeg.corpus.decide import decide
 from aixmeg.corpus.executor import Step, Tick
 from aixmeg.corpus.job import PHASES, Job
+from aixmeg.corpus.judge import judge_shard
+from aixmeg.corpus.repositories import gather
 from aixmeg.corpus.scan import scan_shard
 
 __all__ = ["FUNCTIONS", "PHASES", "run_shard", "undone"]
 
 FUNCTIONS: Final[Mapping[str, Step]] = {
-    "scan": scan_shard, "decide": decide, "clean": clean_shard, "order": order_shard,
+    "scan": scan_shard, "gather": gather, "judge": judge_shard, "decide": decide, "clean": clean_shard,
+    "order": order_shard,
 }  # fmt: skip
-"""What does a shard of each phase; `decide` has one shard, which is cheap."""
+"""What does a shard of each phase; `gather` and `decide` have one shard each, which is cheap."""
 
 
 def undone(job_folder: Path, phase: str) -> list[int]:

@@ -17,17 +17,18 @@ from aixmeg.corpus.document import Document
 from aixmeg.corpus.executor import Tick
 from aixmeg.corpus.job import Job
 from aixmeg.corpus.reasons import Dropped
+from aixmeg.corpus.repositories import KnownRepositories
 from aixmeg.corpus.rows import ROW, RowWriter, halves, repository_key
 from aixmeg.corpus.sources import RawDocument, Rules
 from aixmeg.corpus.steps import SCAN, StepDropped, Steps
-from aixmeg.corpus.tally import Tally
+from aixmeg.corpus.tally import Tally, cpu_seconds
 from aixmeg.corpus.text_policy import apply_text_policy
 from aixmeg.files import atomic_write, write_json
 
 
 def scan_shard(folder: Path, shard: int, skip: Mapping[int, str], tick: Tick) -> None:
     """inputs → scan/*: a row and a name per file that is kept so far, what is known of each repository, counts."""
-    start = time.process_time()
+    start = cpu_seconds()
     job = Job(folder)
     config, rules, steps = tools(str(folder), job.described()["fingerprint"])
     scan, source, near = _Scan(config, steps), job.input(shard), NearPieces(job, shard, config)
@@ -40,18 +41,19 @@ def scan_shard(folder: Path, shard: int, skip: Mapping[int, str], tick: Tick) ->
             done += raw.size
             document = scan.document(raw, skip.get(raw.index))
             if document is not None:
+                evidence = scan.evidence
                 digest = hashlib.sha256(document.content).digest()
                 rows.add(halves(digest), repository_key(raw.repository), raw.size, raw.index)
-                names.write(json.dumps([raw.repository, raw.path]).encode() + b"\n")
+                names.write(json.dumps([raw.repository, raw.path, evidence]).encode() + b"\n")
                 near.add(document, digest)
             tick(-1, done)
         rows.flush()
     near.finish()
-    _write_repositories(job.at("scan", shard, "repositories"), scan.repositories, source.signals())
+    scan.repositories.write(job.at("scan", shard, "repositories"), source.signals())
     for name, seconds in steps.spent().items():
         scan.tally.spend(f"scan.{name}", seconds)
     scan.tally.spend("scan.near", near.cpu)
-    scan.tally.spend("scan", time.process_time() - start)
+    scan.tally.spend("scan", cpu_seconds() - start)
     write_json(job.done("scan", shard), scan.tally.to_json())  # last: it marks the shard as done
 
 
@@ -65,7 +67,11 @@ def tools(folder: str, fingerprint: str) -> tuple[CorpusConfig, Rules, Steps]:
 
 def rules_of(config: CorpusConfig, output: Path) -> Rules:
     """What is read, in both passes."""
-    return Rules.of(config, output)
+    if not config.licence.enabled:
+        return Rules.of(config, output)
+    from aixmeg.corpus.licence import speaks_for_folder
+
+    return Rules.of(config, output, also_read=speaks_for_folder)
 
 
 class NearPieces:
@@ -112,20 +118,22 @@ class _Scan:
     def __init__(self, config: CorpusConfig, steps: Steps) -> None:
         self._config, self._steps = config, steps
         self.tally = Tally()
-        self.repositories: dict[str, dict[str, Any]] = {}
+        self.repositories = KnownRepositories()
+        self.evidence: list[str] | None = None
+        """What the document at hand says of its licence."""
 
     def document(self, raw: RawDocument, skip: str | None) -> Document | None:
         """The document if it is kept so far."""
         self.tally.found.add(1, raw.size)
+        self.evidence = self._licence(raw) if self._config.licence.enabled and raw.content is not None else None
         try:
             document = self._read(raw, skip)
         except Dropped as drop:
             step = drop.step if isinstance(drop, StepDropped) else "sources"
             self.tally.drop(step, drop.reason, raw.size, f"{raw.repository}/{raw.path}")
+            self.repositories.dropped(raw)
             return None
-        known = self.repositories.setdefault(raw.repository, {"files": 0, "bytes": 0})
-        known["files"] += 1
-        known["bytes"] += raw.size
+        self.repositories.kept(raw)
         return document
 
     def _read(self, raw: RawDocument, skip: str | None) -> Document:
@@ -134,9 +142,21 @@ class _Scan:
         if raw.reason is not None:
             raise Dropped(raw.reason)
         document = document_of(raw, self._config, self.tally.counts)
-        self._steps(document)
+        if drop := self._steps([document], lambda number: None)[0]:
+            raise drop
         self.tally.counts.update(document.counts)
         return document
+
+    def _licence(self, raw: RawDocument) -> list[str] | None:
+        from aixmeg.corpus.licence import file_evidence
+
+        assert raw.content is not None
+        start = time.process_time()
+        found = file_evidence(raw.path, raw.content, raw.extra)
+        if found is not None:
+            self.repositories.says(raw, found)
+        self._steps.spend("licence", time.process_time() - start)
+        return None if found is None else found.to_json()
 
 
 def document_of(raw: RawDocument, config: CorpusConfig, counts: Counter[str]) -> Document:
@@ -151,11 +171,3 @@ def document_of(raw: RawDocument, config: CorpusConfig, counts: Counter[str]) ->
     except Dropped as drop:
         raise StepDropped("text", drop.reason) from None
     return Document(repository=raw.repository, path=raw.path, language=raw.language, content=content)
-
-
-def _write_repositories(path: Path, known: dict[str, dict[str, Any]], signals: dict[str, dict[str, float]]) -> None:
-    for name, one in signals.items():
-        known.setdefault(name, {"files": 0, "bytes": 0})["signals"] = one
-    with atomic_write(path, "wb") as out:
-        for name, one in known.items():
-            out.write(json.dumps({"repository": name} | one).encode() + b"\n")

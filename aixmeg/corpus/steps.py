@@ -6,13 +6,14 @@ A step is switched by `corpus.NAME.enabled` and imported only when it runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from aixmeg.config import CorpusConfig
 from aixmeg.corpus.document import Document, Step
 from aixmeg.corpus.reasons import Dropped
+from aixmeg.corpus.tally import cpu_seconds
 from aixmeg.languages import LANGUAGES
 
 
@@ -34,32 +35,58 @@ class StepDropped(Dropped):
 
 
 class Steps:
-    """The enabled steps of a phase, made once per worker; `cpu` adds up the seconds that each took."""
+    """The enabled steps of a phase, made once per worker."""
 
     def __init__(self, rows: Iterable[Row], config: CorpusConfig) -> None:
-        self._steps = [(row.name, row.make(config)) for row in rows if _enabled(row.name, config)]
-        self.cpu: dict[str, float] = {}
+        made = [(row.name, row.make(config)) for row in rows if _enabled(row.name, config)]
+        self._runs: list[list[tuple[str, Step]]] = [[]]
+        for name, step in made:  # a step that prepares begins a new run
+            if hasattr(step, "prepare"):
+                self._runs.append([])
+            self._runs[-1].append((name, step))
+        self._spent: dict[str, float] = {}
 
-    def __call__(self, document: Document) -> None:
-        """Take the document through all steps.
+    def __call__(self, documents: Sequence[Document], at: Callable[[int], None]) -> list[StepDropped | None]:
+        """Take documents through all steps; returns for each why it was dropped.
 
-        Raises:
-            StepDropped: one of them dropped it.
+        Args:
+            documents: neighbours. A step that has a method `prepare(documents)` is given all of them that are left at
+                once, before it is called with each.
+            at: called before document i is touched with i, and with -1 behind the last.
         """
+        dropped: list[StepDropped | None] = [None] * len(documents)
+        for run in self._runs:
+            if run and (prepare := getattr(run[0][1], "prepare", None)) is not None:
+                start = cpu_seconds()
+                prepare([one for one, drop in zip(documents, dropped, strict=True) if drop is None])
+                self.spend(run[0][0], cpu_seconds() - start)
+            for number, document in enumerate(documents):
+                if run and dropped[number] is None:
+                    at(number)
+                    dropped[number] = self._through(run, document)
+            at(-1)
+        return dropped
+
+    def _through(self, run: list[tuple[str, Step]], document: Document) -> StepDropped | None:
         before = time.process_time()
-        for name, step in self._steps:
+        for name, step in run:
             try:
                 step(document)
             except Dropped as drop:
-                raise StepDropped(name, drop.reason) from None
+                return StepDropped(name, drop.reason)
             finally:
                 now = time.process_time()
-                self.cpu[name] = self.cpu.get(name, 0.0) + now - before
+                self.spend(name, now - before)
                 before = now
+        return None
+
+    def spend(self, name: str, seconds: float) -> None:
+        """Count CPU seconds."""
+        self._spent[name] = self._spent.get(name, 0.0) + seconds
 
     def spent(self) -> dict[str, float]:
         """CPU seconds by step since the last call."""
-        spent, self.cpu = self.cpu, {}
+        spent, self._spent = self._spent, {}
         return spent
 
 
@@ -77,9 +104,25 @@ def _syntax(config: CorpusConfig) -> Step:
     return step
 
 
+def _defects(config: CorpusConfig) -> Step:
+    from aixmeg.corpus.defects import make_step
+
+    return make_step(config.defects)
+
+
+def _decontaminate(config: CorpusConfig) -> Step:
+    from aixmeg.corpus.decontaminate import make_step
+
+    return make_step(config.decontaminate)
+
+
 SCAN: Final[tuple[Row, ...]] = ()
 """Cheap steps, run on every file before duplicates are dropped. They judge; the text stays as it is."""
-CLEAN: Final[tuple[Row, ...]] = (Row("syntax", _syntax),)
+CLEAN: Final[tuple[Row, ...]] = (
+    Row("syntax", _syntax),
+    Row("defects", _defects),
+    Row("decontaminate", _decontaminate),
+)
 """Steps run on the files that are kept so far. They may change the text."""
 STEP_ORDER: Final = (
     "sources", "text", "generated", "prose", "licence", "rank", "exact", "near", "budget", "reread", "scrub", "syntax",

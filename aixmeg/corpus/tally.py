@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -70,8 +72,6 @@ class Tally:
     """Of the kept files, as they stand in the corpus."""
     sizes: Counter[str] = field(default_factory=Counter)
     """Kept files by the power of two at or above their length."""
-    licences: dict[str, Count] = field(default_factory=dict)
-    """Kept files by licence."""
     counts: Counter[str] = field(default_factory=Counter)
     """What the steps did."""
     audit: dict[str, Sample] = field(default_factory=dict)
@@ -88,13 +88,11 @@ class Tally:
         """Offer an example of a reason."""
         self.examples.setdefault(reason, Sample(EXAMPLES)).add(label, label)
 
-    def keep(self, language: str, size: int, *, text_bytes: int, licence: str | None) -> None:
+    def keep(self, language: str, size: int, *, text_bytes: int) -> None:
         """Count a kept file of `size` bytes in its source."""
         self.kept.setdefault(language, Count()).add(1, size)
         self.text_bytes += text_bytes
         self.sizes[str(1 << max(0, text_bytes - 1).bit_length())] += 1
-        if licence is not None:
-            self.licences.setdefault(licence, Count()).add(1, size)
 
     def note(self, label: str, record: dict[str, Any]) -> None:
         """Offer an audit record of a file."""
@@ -118,7 +116,6 @@ class Tally:
         for step, reasons in other.dropped.items():
             _add_counts(self.dropped.setdefault(step, {}), reasons)
         _add_counts(self.kept, other.kept)
-        _add_counts(self.licences, other.licences)
         for samples, theirs in ((self.examples, other.examples), (self.audit, other.audit)):
             for name, sample in theirs.items():
                 samples.setdefault(name, Sample(sample.limit)).merge(sample.items)
@@ -138,10 +135,15 @@ class Tally:
             text_bytes=tree["text_bytes"],
             dropped={step: _counts(reasons) for step, reasons in tree["dropped"].items()},
             kept=_counts(tree["kept"]),
-            licences=_counts(tree["licences"]),
             cpu=tree["cpu"],
             **made,
         )
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of the programs that it has run to their end."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def total(counts: Iterable[Count]) -> Count:
