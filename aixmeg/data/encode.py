@@ -61,8 +61,7 @@ class Encoder:
 
     def __init__(self, tokenizer: CodeTokenizer, config: DataConfig) -> None:
         self.tokenizer, self.config = tokenizer, config
-        longest = max(len(tokenizer.decode_bytes([i], special="skip")) for i in range(tokenizer.vocab_size))
-        limits = config.sfim
+        limits, longest = config.sfim, _longest_piece(tokenizer)
         # A token is 1 to `longest` bytes: between these lengths a middle need not be encoded to know that it fits.
         self._surely = range(limits.min_middle_tokens * longest, limits.max_middle_tokens + 1)
 
@@ -114,3 +113,9 @@ class Encoder:
             middle=rest[0] if known is None else known, first=place == 0,
         )  # fmt: skip
         return Encoded(source, example, choice, place)
+
+
+@functools.lru_cache(maxsize=4)
+def _longest_piece(tokenizer: CodeTokenizer) -> int:
+    """Bytes of the longest text that one token stands for."""
+    return max(len(tokenizer.decode_bytes([token], special="skip")) for token in range(tokenizer.vocab_size))

@@ -21,7 +21,10 @@ def header_lines(language: Language, path: str) -> str:
 
 
 def _path_line(comment: str | None, path: str) -> str | None:
-    if comment is None or not path or any(unicodedata.category(character) in _BREAKING for character in path):
+    if comment is None or not path:
+        return None
+    plain = path.isascii() and path.isprintable()  # most are, and this is ten times as fast as the question below
+    if not plain and any(unicodedata.category(character) in _BREAKING for character in path):
         return None
     # Not str.format: Delphi's comment is `{{}}`, braces around the text, and a path may hold braces of its own.
     before, _, after = comment.partition("{}")

@@ -154,7 +154,13 @@ def _joined(*parts: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def undo(
-    ids: Sequence[int], tok: Tokenizer, *, header: str, middle_offset: int = -1, first: bool = True, last: bool = True
+    ids: Sequence[int] | np.ndarray,
+    tok: Tokenizer,
+    *,
+    header: str,
+    middle_offset: int = -1,
+    first: bool = True,
+    last: bool = True,
 ) -> Parts:
     """Take a file's example, or its part of one, apart.
 

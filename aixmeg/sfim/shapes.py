@@ -61,36 +61,43 @@ def structure(view: View, node: int) -> Structure | None:
             return None
         head = view.start[inside[0]]
         return Structure(node, view.end[node], head, head, view.end[inside[-1]], _code(view, inside))
-    if role & SIGNATURE:
-        body = view.subtree_end(node)
-        is_next = body < len(view.start) and view.parent[body] == view.parent[node]
-        if not is_next or not view.roles(body) & BLOCK or view.flags[body] & (ERROR | HAS_ERROR):
-            return None
-    elif (found := view.body(node)) is not None:
-        body = found
-    else:
+    body = _next_body(view, node) if role & SIGNATURE else view.body(node)
+    if body is None:
         return None
+    header_end = _before_bracket(view, view.start[body])
     end = max(view.end[node], view.end[body])
-    header_end, start, stop = view.start[body], view.start[body], view.end[body]
+    return Structure(node, end, header_end, *_inside(view, body))
+
+
+def _next_body(view: View, node: int) -> int | None:
+    """The body behind a signature."""
+    body = view.subtree_end(node)
+    if body >= len(view.start) or view.parent[body] != view.parent[node] or not view.roles(body) & BLOCK:
+        return None
+    return None if view.flags[body] & (ERROR | HAS_ERROR) else body
+
+
+def _inside(view: View, body: int) -> tuple[int, int, list[int]]:
+    """First and last byte between a body's brackets, and its statements."""
+    start, stop = view.start[body], view.end[body]
     while True:  # Dart: function_body > block > { … }
         children = view.children(body)
         if children and view.roles(children[0]) & OPEN:
-            start = view.end[children[0]]
-            children = children[1:]
+            start = view.end[children.pop(0)]
         if children and view.roles(children[-1]) & CLOSE:
-            stop = view.start[children[-1]]
-            children = children[:-1]
+            stop = view.start[children.pop()]
         named = _code(view, children)
         if len(named) != 1 or not view.roles(named[0]) & LIST or view.roles(named[0]) & STRUCTURE:
-            break
+            return start, stop, named
         body = named[0]
-    # An opening bracket that is no part of the body's node (Swift's `if`) is no part of the header either.
+
+
+def _before_bracket(view: View, header_end: int) -> int:
+    """A bracket in front of the body that is no part of the body's node (Swift's `if`) is none of the header either."""
     before = header_end - 1
     while before >= 0 and view.source[before] in b" \t\r\n":
         before -= 1
-    if before >= 0 and view.source[before] == 0x7B:
-        header_end = before
-    return Structure(node, end, header_end, start, stop, named)
+    return before if before >= 0 and view.source[before] == 0x7B else header_end
 
 
 def _code(view: View, nodes: list[int]) -> list[int]:
@@ -130,11 +137,9 @@ def _structure(view: View, uniform: Uniform, mask: int) -> Structure | Span | No
 
 
 def _body(view: View, found: Structure | Span | None) -> Span | None:
-    return (
-        found
-        if not isinstance(found, Structure)
-        else view.trimmed(found.body_start, found.body_end, view.kind(found.node))
-    )
+    if not isinstance(found, Structure):
+        return found
+    return view.trimmed(found.body_start, found.body_end, view.kind(found.node))
 
 
 def _header(view: View, found: Structure | Span | None) -> Span | None:

@@ -1,7 +1,7 @@
 """One syntax tree as the strategies see it: which spans may be middles, and who stands around a byte.
 
-All offsets are bytes, all node lists ascending indices (document order, a parent before its children). A draw looks at a
-few nodes: it finds them by binary search and by climbing, and scans a column only to list all nodes of a kind. Single
+All offsets are bytes, all node lists ascending indices (document order, a parent before its children). A draw looks at
+a few nodes: it finds them by binary search and by climbing, and scans a column only to list all nodes of a kind. Single
 entries are read through memory views, which is several times as fast as through numpy.
 """
 
@@ -47,9 +47,9 @@ class View:
 
     def __init__(self, tree: SyntaxTree, *, min_bytes: int, max_bytes: int) -> None:
         self.tree, self.source = tree, tree.source
-        self.start, self.end, self.parent = memoryview(tree.start), memoryview(tree.end), memoryview(tree.parent)
-        self.flags = memoryview(tree.flags)
-        self._kind, self._field = memoryview(tree.kind), memoryview(tree.field)
+        self.start, self.end, self.parent = tree.start.data, tree.end.data, tree.parent.data
+        self.flags = tree.flags.data
+        self._kind, self._field = tree.kind.data, tree.field.data
         self.min_bytes, self.max_bytes = min_bytes, max_bytes
         # Leading and trailing blanks apart, a middle that spans the whole file leaves no context.
         self.first = len(self.source) - len(self.source.lstrip())

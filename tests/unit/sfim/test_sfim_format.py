@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,7 +34,7 @@ def test_the_three_forms(tok):
     texts = {"header": HEADER, "prefix": "\n\nif a", "middle": " > 1", "suffix": ":\n"}
     h, p, m, s = (tok.encode(text) for text in texts.values())
     assert tok.encode(HEADER + "\n\nif a") != h + p  # so that encoding both together would show below
-    parts = {name: texts[name] for name in ("header", "prefix", "suffix")}
+    parts: dict[str, Any] = {name: texts[name] for name in ("header", "prefix", "suffix")}
     pre, post, mid = tok.special.prefix, tok.special.suffix, tok.special.middle
     psm = infilled(tok, "psm", middle=" > 1", **parts)
     assert psm.ids.tolist() == [1, pre, *h, *p, post, *s, mid, *m, 2]
