@@ -58,7 +58,7 @@ COMMANDS: dict[str, Command] = {
     "data build": Command(
         help="turn the corpus into infilling examples, as a Megatron indexed dataset",
         target="aixmeg.data.command:build",
-        sections=("paths", "data"),
+        sections=("paths", "data", "model"),
     ),
     "data show": Command(
         help="print built examples with prefix, suffix and middle in colour",
@@ -71,10 +71,16 @@ COMMANDS: dict[str, Command] = {
             _option("--raw", action="store_true", help="print the ids' pieces instead of text"),
         ),
     ),
+    "data stats": Command(
+        help="count what the built data holds: objectives, middles, languages, padding; as a table, a page and JSON",
+        target="aixmeg.report.stats:stats",
+        sections=("paths",),
+        arguments=(_option("--out", type=Path, default=None, help="page to write; default: DATA/stats.html"),),
+    ),
     "train": Command(
         help="train the model (under torchrun, srun or mpirun, or alone)",
         target="aixmeg.train.command:train",
-        sections=("paths", "model", "parallel", "optimizer", "train"),
+        sections=("paths", "data", "model", "parallel", "optimizer", "train"),
         arguments=(_option("--resume", action="store_true", help="go on from the newest checkpoint, if there is one"),),
     ),
     "convert to-hf": Command(

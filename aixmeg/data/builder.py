@@ -25,6 +25,7 @@ from aixmeg.corpus.progress import Progress
 from aixmeg.corpus.source_file import shard_name
 from aixmeg.data.assemble import SPLIT_FILES, Run, Split, read_runs, write_split
 from aixmeg.data.indexed import token_type
+from aixmeg.data.packing import write_plan
 from aixmeg.data.parts import PART_BYTES, is_built, plan_parts
 from aixmeg.data.pool import build_parts
 from aixmeg.data.split import held_out
@@ -62,6 +63,10 @@ def build_data(config: Config) -> dict[str, Any]:
         runs, digests = read_runs(parts)
         out = work / "out"
         summary = _assemble(out, runs, digests, tokenizer, config.data)
+        if config.data.packing.policy == "best_fit":
+            special = {"suffix": tokenizer.special.suffix, "middle": tokenizer.special.middle}
+            packed = write_plan(out / "train", seq_length=config.model.seq_length, special=special)
+            summary["packing"] = {"seq_length": config.model.seq_length, **packed}
         _publish(out, folder, summary)
     return summary
 
@@ -100,7 +105,8 @@ def _locked(work: Path) -> Iterator[None]:
 
 def _choices(config: DataConfig) -> dict[str, Any]:
     """The options that the examples depend on."""
-    return {name: value for name, value in asdict(config).items() if name not in ("workers", "valid_share")}
+    without = ("workers", "valid_share", "packing")
+    return {name: value for name, value in asdict(config).items() if name not in without}
 
 
 def _fingerprint(config: DataConfig, tokenizer: CodeTokenizer, shards: list[Path]) -> str:
@@ -156,7 +162,10 @@ def _publish(out: Path, folder: Path, summary: dict[str, Any]) -> None:
     """Move the files into place: no index is there while tokens are replaced, and data.json comes last."""
     try:
         (folder / SUMMARY).unlink(missing_ok=True)
+        for old in folder.glob("*.pack-*"):
+            old.unlink()
         names = [f"{split}{suffix}" for split in ("train", "valid") for suffix in SPLIT_FILES]
+        names += [path.name for path in out.glob("*.pack-*")]
         for name in names:
             if name.endswith(".idx") or not (out / name).exists():
                 (folder / name).unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aixmeg.report import numbers
+from aixmeg.report import middles, numbers
 from aixmeg.report.blocks import Row, bar_table, facts, figure, note, section
 from aixmeg.report.corpus import words
 from aixmeg.report.load import Run, Tree, at, items
@@ -54,7 +54,11 @@ def dataset(run: Run) -> Html:
         _shares(train, "by_objective", "By objective", "Objective"),
         _shares(train, "by_mode", "By form", "Form"),
         _shares(train, "by_language", "By language", "Language"),
+        middles.strategies(train),
         _nodes(train),
+        middles.lengths(train),
+        middles.without_tree(train),
+        middles.packing(run.data.tree),
     ]
     return section("dataset", "Dataset", tag("div", *cards, class_="cards"), lede=_lede(train, valid))
 

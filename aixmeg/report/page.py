@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from importlib import resources
 
@@ -46,10 +47,22 @@ def render(run: Run, *, written: datetime, completion: Tree | None = None) -> st
         tag("footer", f"Written {written:%Y-%m-%d %H:%M} by aixmeg {aixmeg.__version__}. This file needs no network."),
         tag("script", _asset("script.js")),
     )  # fmt: skip
-    return "<!DOCTYPE html>\n" + tag("html", _metadata(run), body, lang="en") + "\n"
+    return "<!DOCTYPE html>\n" + tag("html", _metadata(f"{run.name}: aixmeg run report"), body, lang="en") + "\n"
 
 
-def _metadata(run: Run) -> Html:
+def render_sections(title: str, sections: Sequence[Html], *, written: datetime) -> str:
+    """A page of some sections, with the same style and the same guard against what file names may hold."""
+    body = tag(
+        "body",
+        tag("header", tag("h1", title), class_="top"),
+        tag("main", *sections, id="content"),
+        tag("footer", f"Written {written:%Y-%m-%d %H:%M} by aixmeg {aixmeg.__version__}. This file needs no network."),
+        tag("script", _asset("script.js")),
+    )
+    return "<!DOCTYPE html>\n" + tag("html", _metadata(title), body, lang="en") + "\n"
+
+
+def _metadata(title: str) -> Html:
     # Belt and braces: even if some text escaped its escaping, a browser runs and loads only what is listed here.
     policy = f"default-src 'none'; style-src {_hash('style.css')}; script-src {_hash('script.js')}; base-uri 'none'"
     return tag(
@@ -58,7 +71,7 @@ def _metadata(run: Run) -> Html:
         tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{run.name}: aixmeg run report"),
+        tag("title", title),
         tag("style", _asset("style.css")),
     )
 
