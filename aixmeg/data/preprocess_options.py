@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from aixmeg.data.preprocess_part import COMPRESSED
 from aixmeg.errors import UserError
 
 TOKENIZER_TYPES: Final = ("SentencePieceTokenizer", "GPTSentencePieceTokenizer", "Llama2Tokenizer")
-INPUT_ENDINGS: Final = (".jsonl", ".json", ".gz", ".bz2", ".xz", ".zst")
+INPUT_ENDINGS: Final = (".jsonl", ".json", *COMPRESSED)
 _REFUSED: Final = {
     "--split-sentences": "sentences are split with NLTK's models for prose; code has none. Split the text yourself: a "
     "list of strings in the JSON becomes one sequence each",

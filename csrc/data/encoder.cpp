@@ -22,7 +22,8 @@ enum Failure : int64_t { kBadArguments = -1, kBadUtf8 = -2, kNoMemory = -3, kSeg
 
 using Short = Cache<1, 5>;  // most segments are words of up to 8 bytes
 using Long = Cache<4, 7>;
-constexpr size_t kRoom = 7;  // ids that are copied from an entry, used or not
+constexpr size_t kBlock = 256;  // bytes that are looked at before their segments are encoded
+constexpr size_t kRoom = 7;     // ids that are copied from an entry, used or not
 
 class Encoder {
  public:
@@ -87,12 +88,35 @@ class Encoder {
     return run(copy.data(), copy.size(), copy.size(), ids);
   }
 
+  // A segment whose entry is on its way from memory.
+  struct Pending {
+    const uint8_t* text;
+    size_t length;
+    Short::Key key;  // of a short one
+    void* set;
+  };
+
   int64_t run(const uint8_t* text, size_t size, size_t readable, int32_t* ids) {
+    Pending pending[kBlock];
     int64_t count = 0;
     size_t start = 0;
-    // 64 places at a time: bit k of `cuts` says that text may be cut before byte at + k. No branch depends on the text
-    // until the cuts are known.
-    for (size_t at = 1; at <= size; at += 64) {
+    for (size_t at = 1; at <= size; at += kBlock) {
+      const size_t waiting = collect(text, size, readable, at, &start, pending);
+      for (const Pending* one = pending; one != pending + waiting; ++one) {
+        const int64_t part = segment(*one, readable - (one->text - text), ids + count);
+        if (part < 0) return part;
+        count += part;
+      }
+    }
+    return count;
+  }
+
+  // Segments that end at one of the kBlock places from `at` on; the first begins at *start. Their entries are fetched
+  // while the rest of the block is looked at, since most of the time would pass waiting for them.
+  size_t collect(const uint8_t* text, size_t size, size_t readable, size_t at, size_t* start, Pending* pending) {
+    Pending* next = pending;
+    for (const size_t stop = std::min(at + kBlock, size + 1); at < stop; at += 64) {
+      // Bit k says that text may be cut before byte at + k. No branch depends on the text until the cuts are known.
       const size_t places = std::min<size_t>(64, size - at);
       uint64_t cuts = 0;
       for (size_t k = 0; k < places; ++k) {
@@ -100,37 +124,44 @@ class Encoder {
       }
       if (places < 64) cuts |= uint64_t{1} << places;  // the end
       for (; cuts; cuts &= cuts - 1) {
-        const size_t stop = at + __builtin_ctzll(cuts);
-        const int64_t part = segment(text + start, stop - start, readable - start, ids + count);
-        if (part < 0) return part;
-        count += part;
-        start = stop;
+        const size_t end = at + __builtin_ctzll(cuts);
+        next->text = text + *start;
+        next->length = end - *start;
+        if (next->length > 1 && next->length <= Short::kBytes) {
+          next->key = Short::key(next->text, next->length, readable - *start);
+          __builtin_prefetch(next->set = short_.set_of(next->key, next->length));
+        } else if (next->length > 1 && next->length <= Long::kBytes) {
+          auto* const set = long_.set_of(Long::key(next->text, next->length, readable - *start), next->length);
+          __builtin_prefetch(next->set = set);
+          __builtin_prefetch(set + 1);
+        }
+        ++next;
+        *start = end;
       }
     }
-    return count;
+    return next - pending;
   }
 
-  int64_t segment(const uint8_t* text, size_t length, size_t readable, int32_t* ids) {
-    if (length == 1) {  // a third of all; more than one byte where it is not ASCII
-      *ids = single_[text[0]];
+  int64_t segment(const Pending& one, size_t readable, int32_t* ids) {
+    if (one.length == 1) {  // a third of all; more than one byte where it is not ASCII
+      *ids = single_[one.text[0]];
       return 1;
     }
-    if (length <= Short::kBytes) return cached(short_, text, length, readable, ids);
-    if (length <= Long::kBytes) return cached(long_, text, length, readable, ids);
-    const size_t count = bpe_.encode(text, length, ids);
+    if (one.length <= Short::kBytes) return cached<Short>(one, one.key, ids);
+    if (one.length <= Long::kBytes) return cached<Long>(one, Long::key(one.text, one.length, readable), ids);
+    const size_t count = bpe_.encode(one.text, one.length, ids);
     return count == Bpe::kTooLong ? kSegmentTooLong : static_cast<int64_t>(count);
   }
 
   template <class Table>
-  int64_t cached(Table& table, const uint8_t* text, size_t length, size_t readable, int32_t* ids) {
-    const auto key = Table::key(text, length, readable);
-    auto* const set = table.set_of(key, length);
-    if (const auto* found = Table::find(set, key, length)) {
+  int64_t cached(const Pending& one, const typename Table::Key& key, int32_t* ids) {
+    auto* const set = static_cast<typename Table::Entry*>(one.set);
+    if (const auto* found = Table::find(set, key, one.length)) {
       std::memcpy(ids, found->ids, sizeof found->ids);
       return found->count;
     }
-    const size_t count = bpe_.encode(text, length, ids);
-    Table::put(set, key, length, ids, count);
+    const size_t count = bpe_.encode(one.text, one.length, ids);
+    Table::put(set, key, one.length, ids, count);
     return static_cast<int64_t>(count);
   }
 
