@@ -102,8 +102,8 @@ AIXMEG_API int64_t aixmeg_minhash(const uint8_t* text, size_t size, int32_t bits
   }
 }
 
-// Sketch of a file at once: its signature, and its row of aixmeg/corpus/near/shards.py: hashes of repository, path and last
-// part of the path, 16 bytes of a digest, bytes, 5-grams. Returns as aixmeg_minhash.
+// Sketch of a file at once: its signature, and its row of aixmeg/corpus/near/shards.py: hashes of repository, path and
+// last part of the path, 16 bytes of a digest, bytes, 5-grams. Returns as aixmeg_minhash.
 AIXMEG_API int64_t aixmeg_sketch(const uint8_t* text, size_t size, const uint8_t* path, size_t path_size,
                                  uint64_t repository, const uint8_t* digest, int32_t bits, uint16_t* signature,
                                  uint64_t* row) {
@@ -156,7 +156,8 @@ AIXMEG_API void aixmeg_agreements(const uint16_t* left, const uint16_t* right, s
 }
 
 // Go through pairs of documents, worse[i] after better[i], in the order of the worse one: a document is dropped
-// because of the first of its betters that is not. state[document]: 0 kept, `dropped` is written; because[document] too.
+// because of the first of its betters that is not. state[document]: 0 kept, `dropped` is written; because[document]
+// too.
 AIXMEG_API void aixmeg_drop_in_order(const uint32_t* better, const uint32_t* worse, size_t count, uint8_t dropped,
                                      uint8_t* state, uint32_t* because) {
   for (size_t i = 0; i < count; ++i) {

@@ -9,9 +9,9 @@
 
 // What comments look like. An empty string stands for none.
 struct AixmegComments {
-  char line[4];   // begins a comment that ends with the line
-  char open[4];   // begins a comment ...
-  char close[4];  // ... that ends here
+  char line[4];           // begins a comment that ends with the line
+  char open[4];           // begins a comment ...
+  char close[4];          // ... that ends here
   int32_t triple_quotes;  // strings in three quotes are dropped too: Python's documentation strings
 };
 

@@ -1,7 +1,7 @@
 // Words of a text as 64-bit hashes, for MinHash and for n-gram overlap.
 //
-// A word is a run of letters, digits, '_' and bytes from 0x80 on. A byte from 0xE0 on, which begins a character of three
-// or four bytes, begins a new word: Chinese and the like, written without blanks, count by the character, whereas
+// A word is a run of letters, digits, '_' and bytes from 0x80 on. A byte from 0xE0 on, which begins a character of
+// three or four bytes, begins a new word: Chinese and the like, written without blanks, count by the character, whereas
 // accented, Greek and Cyrillic letters stay inside their words. Any bytes are taken; nothing is decoded.
 #pragma once
 

@@ -25,7 +25,7 @@ class DecontaminateConfig:
     """Fields with the code behind the solution; the first that is there counts."""
     gram_words: int = 10
     """Words of an n-gram. Comments, blanks and punctuation do not count."""
-    min_grams: int = 10
+    min_grams: int = 5
     """Solutions and programs with fewer different n-grams are not looked for: `return x + y` is in many files."""
     share: float = 0.5
     """Share of a solution's, or of the whole program's, n-grams that a file must hold to be dropped as

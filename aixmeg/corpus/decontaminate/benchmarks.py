@@ -1,4 +1,4 @@
-"""Evaluation sets as JSON lines: HumanEval, its infilling variants, MBPP, MultiPL-E, CrossCodeEval, FIM-Eval, others."""
+"""Evaluation sets as JSON lines: HumanEval, its infilling variants, MBPP, MultiPL-E, CrossCodeEval, FIM-Eval …"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from aixmeg.native.library import data_library
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """A solution, or its program, that a file holds."""
+    """An item whose solution or program a file holds."""
 
     item: str
     """Name of the benchmark's record; of several with the same text, the first."""
@@ -86,23 +86,31 @@ class Index:
             raise MemoryError(f"{len(self._grams)} n-grams")
 
     def find(self, content: bytes, language: str) -> list[Match]:
-        """The texts that a file holds by the rules of the configuration, the largest share first."""
-        positions, found = self._scan(content, comments_of(language))
+        """The items that a file holds by the rules of the configuration, the largest share first.
+
+        The file is read twice: without its comments, so that they do not hide a copy, and as it is, so that a copy
+        inside a comment, a documentation string or a page of text is found too.
+        """
+        best: dict[str, Match] = {}
+        for comments in (comments_of(language), Comments()):
+            for match in self._matches(*self._scan(content, comments)):
+                best[match.item] = max(best.get(match.item, match), match, key=lambda match: match.share)
+        return sorted(best.values(), key=lambda match: (-match.share, match.item))
+
+    def _matches(self, positions: np.ndarray, found: np.ndarray) -> Iterator[Match]:
         if not len(found):
-            return []
+            return
         # One row per (n-gram in the file, text that holds it).
         counts = self._starts[found + 1] - self._starts[found]
         rows = np.repeat(self._starts[found] - np.concatenate(([0], np.cumsum(counts)[:-1])), counts)
         texts = self._texts[rows + np.arange(len(rows))]
         grams, positions = np.repeat(found, counts), np.repeat(positions, counts)
-        matches = []
         for text in np.unique(texts):
             here = texts == text
             share = len(np.unique(grams[here])) / int(self._sizes[text])
             run = _longest_run(positions[here]) + self._config.gram_words - 1
             if share >= self._config.share or (self._config.run_words and run >= self._config.run_words):
-                matches.append(Match(item=self.names[text], share=round(share, 4), run_words=run))
-        return sorted(matches, key=lambda match: (-match.share, match.item))
+                yield Match(item=self.names[text], share=round(share, 4), run_words=run)
 
     def _scan(self, content: bytes, comments: Comments) -> tuple[np.ndarray, np.ndarray]:
         capacity = 256

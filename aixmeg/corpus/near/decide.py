@@ -32,8 +32,8 @@ OUTCOMES: Final = ("", "exact_duplicate", "near_duplicate", "repository_duplicat
 """By `outcome`: 0 is kept; "unranked" is a file of a repository that was not among the ranked ones."""
 _EXACT, _NEAR, _REPOSITORY, _UNRANKED = 1, 2, 3, 4
 VERDICT: Final = np.dtype([("outcome", "u1"), ("because", "<u4")])
-"""`because`: number of the file that is kept instead, over all shards in their order; of a file of a dropped repository,
-and of a kept file, 4,294,967,295."""
+"""`because`: number of the file that is kept instead, over all shards in their order; 4,294,967,295 for none, as of a
+kept file, and of one whose whole repository is dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +129,9 @@ class _Decision:
             outcome[ranked] = np.where(marked[repository[ranked]], _REPOSITORY, KEPT)
 
     def _drop_equal(self, groups: Groups) -> None:
-        for documents, starts in groups:
-            contents = documents[starts]
-            alive = np.flatnonzero(self._outcome[documents] == KEPT)
-            documents, starts, contents = documents[alive], starts[alive], contents[alive]
+        for members, firsts in groups:
+            alive = np.flatnonzero(self._outcome[members] == KEPT)
+            documents, starts, contents = members[alive], firsts[alive], members[firsts[alive]]
             begins = np.ones(len(documents), bool)
             begins[1:] = starts[1:] != starts[:-1]
             best = documents[run_starts(begins)]
@@ -154,9 +153,9 @@ class _Decision:
                 pairs["better"], pairs["worse"] = np.where(swap, b, a), np.where(swap, a, b)
                 ordered.add(pairs, ordered.share_out(repository[pairs["worse"]], ranks))
             for rows in ordered:
-                keys = *self._table.keys(rows["better"]), *self._table.keys(rows["worse"])
-                rows = rows[np.lexsort(keys)]
-                drop_in_order(rows["better"], rows["worse"], _NEAR, self._outcome, self._because)
+                by_worse = np.lexsort((*self._table.keys(rows["better"]), *self._table.keys(rows["worse"])))
+                better, worse = rows["better"][by_worse], rows["worse"][by_worse]
+                drop_in_order(better, worse, _NEAR, self._outcome, self._because)
 
     def write(self, shard: Path, number: int) -> Path:
         """Write the verdicts of a shard."""

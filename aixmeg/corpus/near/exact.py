@@ -40,10 +40,10 @@ class Groups:
         self._spill.__exit__(None, None, None)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for rows in self._spill:
-            first = rows["digest"][:, 0]
+        for partition in self._spill:
+            first = partition["digest"][:, 0]
             order = np.argsort(first)
-            rows = rows[order[repeated(first[order])]]
+            rows = partition[order[repeated(first[order])]]
             digest, documents = rows["digest"], rows["document"]
             order = np.lexsort((*self._table.keys(documents), digest[:, 1], digest[:, 0]))
             digest, documents = digest[order], documents[order]

@@ -67,9 +67,7 @@ class Pairs:
             documents = documents[takes_part]
             for at in range(0, len(documents), _CHUNK):
                 chunk = documents[at : at + _CHUNK]
-                hashes = band_hashes(
-                    self._shards.signatures(shard)[chunk - start], self._bands.bands, self._bands.rows
-                )
+                hashes = band_hashes(self._shards.signatures(shard)[chunk - start], self._bands.bands, self._bands.rows)
                 rows = np.empty(hashes.size, _ENTRY)
                 rows["hash"] = hashes.ravel()
                 rows["document"] = np.repeat(chunk, self._bands.bands)

@@ -115,18 +115,18 @@ class Matches:
         return list(found.values())
 
     def _alike(self, threshold: float) -> Iterator[RepositoryPair]:
-        for rows in self._spill:
-            if not len(rows):
+        for partition in self._spill:
+            if not len(partition):
                 continue
-            key = rows["repository"].astype(np.uint64) << np.uint64(32) | rows["other"]
-            order = np.lexsort((rows["document"], key))
-            rows, key = rows[order], key[order]
-            again = (key[1:] == key[:-1]) & (rows["document"][1:] == rows["document"][:-1])
-            once = np.concatenate(([True], ~again))  # a file may have several matches in one repository
-            rows, key = rows[once], key[once]
+            key = partition["repository"].astype(np.uint64) << np.uint64(32) | partition["other"]
+            order = np.lexsort((partition["document"], key))
+            key, documents = key[order], partition["document"][order]
+            # A file may have several matches in one repository.
+            once = np.concatenate(([True], (key[1:] != key[:-1]) | (documents[1:] != documents[:-1])))
+            key, documents = key[once], documents[once]
             begins = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-            matched = np.add.reduceat(self._table["bytes"][rows["document"]].astype(np.uint64), begins)
-            first, other = rows["repository"][begins], rows["other"][begins]
+            matched = np.add.reduceat(self._table["bytes"][documents].astype(np.uint64), begins)
+            first, other = key[begins] >> np.uint64(32), key[begins] & np.uint64(NOTHING)
             share = matched / np.maximum(1, self._table.repository_bytes[first])
             shares = {(int(a), int(b)): float(s) for a, b, s in zip(first, other, share, strict=True) if s >= threshold}
             for (a, b), there in shares.items():

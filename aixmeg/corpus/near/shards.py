@@ -68,11 +68,11 @@ class Sketches:
         sketch_at(
             content,
             path.encode("utf-8", "surrogateescape"),
-            hashed,
-            digest,
-            self._permutations,
-            signature + at * 2 * self._permutations,
-            record + at * RECORD.itemsize,
+            repository=hashed,
+            digest=digest,
+            permutations=self._permutations,
+            signature=signature + at * 2 * self._permutations,
+            record=record + at * RECORD.itemsize,
         )
         self._count += 1
         return self._count - 1
@@ -142,8 +142,10 @@ def _mapped(path: Path, kind: np.dtype, dimensions: int) -> np.ndarray:
         # An empty array cannot be mapped.
         empty = np.load(path, mmap_mode="r", allow_pickle=False) if path.stat().st_size > 4096 else None
         array = np.load(path, allow_pickle=False) if empty is None else empty
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise UserError(f"cannot read {path} ({error}); scan this shard again") from error
     if array.dtype != kind or array.ndim != dimensions:
-        raise UserError(f"{path} holds {array.dtype}{list(array.shape)}, which no scan of this version wrote; scan again")
+        raise UserError(
+            f"{path} holds {array.dtype}{list(array.shape)}, which no scan of this version wrote; scan again"
+        )
     return array

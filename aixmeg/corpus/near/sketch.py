@@ -51,7 +51,7 @@ def signature(content: bytes, permutations: int) -> tuple[np.ndarray, int]:
 
 
 def sketch_at(
-    content: bytes, path: bytes, repository: int, digest: bytes, permutations: int, signature: int, record: int
+    content: bytes, path: bytes, *, repository: int, digest: bytes, permutations: int, signature: int, record: int
 ) -> int:
     """Write a file's signature and its `shards.RECORD` to two addresses; returns its number of 5-grams."""
     if len(digest) < 16:
