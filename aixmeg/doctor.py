@@ -62,6 +62,7 @@ def examine() -> Iterator[Finding]:
     yield from _ops()
     yield _package("sentencepiece", "pip install sentencepiece", required=True)
     yield _package("tree-sitter-language-pack", "pip install tree-sitter-language-pack==0.13.0", required=True)
+    yield _syntax()
     yield _package("transformers", "pip install transformers", required=True)
     yield _mpi()
     yield _tool("slurm", "sbatch", "optional: install SLURM's client to submit jobs; torchrun works without it")
@@ -130,6 +131,18 @@ def _ops() -> Iterator[Finding]:
         yield Finding("csrc", "", str(error), required=True)
         return
     yield from (Finding(f"op {name}", where, required=True) for name, where in resolved.items())
+
+
+def _syntax() -> Finding:
+    """Which walk of syntax trees runs: both give the same, the Python one slower."""
+    try:
+        from aixmeg.syntax import native
+
+        if native.is_built():
+            return Finding("syntax walk", "native")
+    except (ImportError, UserError) as error:
+        return Finding("syntax walk", "", str(error))
+    return Finding("syntax walk", "python", "slower: make tree-sitter builds the native one")
 
 
 def _mpi() -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import threading
 import time
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syntax_snippets import SNIPPETS
 
+from aixmeg import doctor
 from aixmeg.errors import UserError
 from aixmeg.languages import LANGUAGES, Language
 from aixmeg.native import library
@@ -90,17 +92,20 @@ def test_walks_agree_on_edited_code(grammar: str, edits: list[tuple[float, bytes
 
 
 @built
-def test_walks_stop_at_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = SNIPPETS["c"].encode() * 30
-    steps = [0, 1, 2, 5, 11, 12, 13, 14, 20, 50, 100, 1000]
-    stopped = []
-    for limit in steps:
+@pytest.mark.parametrize("grammar", ["c", "python", "markdown"])
+def test_walks_stop_at_the_same_step(grammar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    language, source = BY_GRAMMAR[grammar], SNIPPETS[grammar].encode() * 30
+
+    def stops(limit: int) -> bool:
         for module in (native, python_walk):
-            monkeypatch.setattr(module, "step_limit", lambda _source, limit=limit: limit)
-        stopped.append(both(C, source) == "stopped")
-    assert stopped[0]
-    assert not stopped[-1]
-    assert stopped == sorted(stopped, reverse=True)
+            monkeypatch.setattr(module, "step_limit", lambda _source: limit)
+        return both(language, source) == "stopped"
+
+    assert stops(0)
+    assert not stops(10_000)
+    enough = bisect.bisect_left(range(10_000), True, key=lambda limit: not stops(limit))  # asks both at every try
+    assert stops(enough - 1)
+    assert not stops(enough)
 
 
 def test_quadratic_parse_is_stopped_by_steps() -> None:
@@ -194,3 +199,13 @@ def test_another_release_of_tree_sitter_is_walked_in_python(monkeypatch: pytest.
         monkeypatch.undo()
         library.syntax_library.cache_clear()
     assert native.is_built()
+
+
+def test_doctor_says_which_walk_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def row() -> doctor.Finding:
+        return next(item for item in doctor.examine() if item.part == "syntax walk")
+
+    monkeypatch.setattr(native, "is_built", lambda: True)
+    assert (row().found, row().advice) == ("native", "")
+    monkeypatch.setattr(native, "is_built", lambda: False)
+    assert (row().found, row().advice) == ("python", "slower: make tree-sitter builds the native one")
