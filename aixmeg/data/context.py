@@ -7,6 +7,7 @@ tokens leaves no room behind. The last file of a group has a middle, the others 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,25 +17,28 @@ from aixmeg.data.encode import Encoded, Encoder, Input
 from aixmeg.sfim.choose import Choice, Draws, document_id
 from aixmeg.sfim.format import Example
 
+_BATCH: Final = 32
 _PLAIN: Final = Choice("ntp", "none", None)
 
 
 def encode_files(files: Iterable[Input], encoder: Encoder) -> Iterator[Encoded]:
     """The rows of neighbouring files, in their order. A group ends where a repository does, and with the last file."""
-    group: _Group | None = None
-    for file in files:
-        repository = file.source.repository
-        if group is not None and group.repository != repository:
-            yield from group.close()
-            group = None
-        if group is None:
-            if not _in_context(encoder.config, repository):
-                yield encoder.encode(file)
-                continue
+    for repository, members in itertools.groupby(files, key=lambda file: file.source.repository):
+        if _in_context(encoder.config, repository):
             group = _Group(repository, encoder)
-        yield from group.add(file)
-    if group is not None:
-        yield from group.close()
+            for file in members:
+                yield from group.add(file)
+            yield from group.close()
+        else:
+            yield from _encode_apart(members, encoder)
+
+
+def _encode_apart(files: Iterable[Input], encoder: Encoder) -> Iterator[Encoded]:
+    """Each file an example. A few are chosen and then encoded: in turns, each would push the other out of the cache."""
+    files = iter(files)
+    while batch := list(itertools.islice(files, _BATCH)):
+        choices = [encoder.choose(file) for file in batch]
+        yield from map(encoder.lay_out, batch, choices)
 
 
 def _in_context(config: DataConfig, repository: str) -> bool:
@@ -78,7 +82,8 @@ class _Group:
         *before, last = self.files
         lengths = [len(example.ids) for example in self.plain[:-1]]
         # The middle's cuts may cost a few tokens more than the estimate: then the first files stand alone.
-        target = self.encoder.encode(last, place=len(before), infill=True)
+        choice = self.encoder.choose(last, infill=True)
+        target = self.encoder.lay_out(last, choice, place=len(before))
         limit = self.encoder.config.sfim.context_tokens
         alone = 0
         while alone < len(before) and 1 + sum(lengths[alone:]) + len(target.example.ids) > limit:
@@ -88,6 +93,6 @@ class _Group:
             example = self.encoder.plain(file, first=True, last=False) if place == 0 else self.plain[alone + place]
             yield Encoded(file.source, example, _PLAIN, place, in_front=True)
         if alone:
-            target = self.encoder.encode(last, place=len(before) - alone, infill=True)
+            target = self.encoder.lay_out(last, choice, place=len(before) - alone)
         yield target
         self.files, self.plain, self.tokens = [], [], 1

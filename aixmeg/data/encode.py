@@ -76,42 +76,39 @@ class Encoder:
         ids = self.slices(data, [(0, len(header)), (len(header), len(data))])
         return ntp_example(self.tokenizer, text=np.concatenate(ids), first=first, last=last)
 
-    def encode(self, file: Input, *, place: int = 0, infill: bool = False) -> Encoded:
-        """Choose the form of a file's example and lay it out.
-
-        Args:
-            file: the file.
-            place: how many files stand before it in its example, of which it is the last.
-            infill: it has a middle, whatever `ntp_share` says.
-        """
+    def choose(self, file: Input, *, infill: bool = False) -> Choice:
+        """Choose the form of a file's example; with `infill` it has a middle, whatever `ntp_share` says."""
         source, limits = file.source, self.config.sfim
-        header = header_of(source.language, source.path).encode()
-        data, cut = header + file.text, len(header)
-        middle: dict[tuple[int, int], np.ndarray] = {}
 
         def accept(start: int, end: int) -> bool:
             if end - start in self._surely:
                 return True
-            (ids,) = self.slices(data, [(cut + start, cut + end)])
-            middle[start, end] = ids
+            (ids,) = self.slices(file.text, [(start, end)])
             return limits.min_middle_tokens <= len(ids) <= limits.max_middle_tokens
 
-        choice = choose(
+        return choose(
             self.config, repository=source.repository, path=source.path, language=source.language, source=file.text,
             stored=file.stored, accept=accept, infill=infill,
         )  # fmt: skip
-        span = choice.span
+
+    def lay_out(self, file: Input, choice: Choice, *, place: int = 0) -> Encoded:
+        """Encode a file in its chosen form; `place` files stand before it in its example, of which it is the last."""
+        source, span = file.source, choice.span
         if span is None or choice.mode == "none":
             return Encoded(source, self.plain(file, first=place == 0), choice, place)
-        ends = [(0, cut), (cut, cut + span.start), (cut + span.end, len(data))]
-        known = middle.get((span.start, span.end))
-        if known is None:
-            ends.append((cut + span.start, cut + span.end))
-        head, prefix, suffix, *rest = self.slices(data, ends)
+        header = header_of(source.language, source.path).encode()
+        data, cut = header + file.text, len(header)
+        start, end = cut + span.start, cut + span.end
+        head, prefix, middle, suffix = self.slices(data, [(0, cut), (cut, start), (start, end), (end, len(data))])
         example = infill_example(
-            self.tokenizer, choice.mode, header=head, prefix=prefix, suffix=suffix,
-            middle=rest[0] if known is None else known, first=place == 0,
-        )  # fmt: skip
+            self.tokenizer,
+            choice.mode,
+            header=head,
+            prefix=prefix,
+            middle=middle,
+            suffix=suffix,
+            first=place == 0,
+        )
         return Encoded(source, example, choice, place)
 
 

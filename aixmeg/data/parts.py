@@ -36,6 +36,7 @@ from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
 PART_BYTES: Final = 4 << 20
 """Bytes of a shard in one part: seconds of work, and a worker's memory is a few times this."""
 
+_READ_BYTES: Final = 1 << 20
 PART_ROW: Final = np.dtype(
     [
         ("length", "<i8"), ("objective", "u1"), ("mode", "u1"), ("middle_offset", "<i8"), ("middle_length", "<i8"),
@@ -142,7 +143,7 @@ class _Runs:
 def _inputs(part: Part, digest: Any, trees: StoredTrees) -> Iterator[Input]:
     """The files whose lines begin in the part; `digest` takes in the lines."""
     try:
-        with part.shard.open("rb") as file:
+        with part.shard.open("rb", buffering=_READ_BYTES) as file:
             position = part.start
             if position:
                 file.seek(position - 1)

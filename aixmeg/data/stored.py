@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aixmeg.corpus.source_file import read_index
+from aixmeg.corpus.source_file import INDEX, read_index
 from aixmeg.errors import UserError
 from aixmeg.languages import LANGUAGES
 from aixmeg.syntax import SyntaxTree
@@ -23,7 +23,7 @@ class StoredTrees:
     def __init__(self, shard: Path) -> None:
         path = shard.with_suffix(".spans")
         index = read_index(shard)
-        self._rows = np.zeros(0) if index is None or not path.is_file() else index
+        self._rows = np.zeros(0, INDEX) if index is None or not path.is_file() else index
         self._row = -1
         try:
             self._file = path.open("rb") if len(self._rows) else None

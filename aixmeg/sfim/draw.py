@@ -67,12 +67,12 @@ def draw_middle(
 
 def _pick(weights: Mapping[str, float], number: float) -> str:
     """A key with the probability of its share of the weights."""
-    left = number * sum(weights.values())
+    left, name = number * sum(weights.values()), ""
     for name, weight in weights.items():
         left -= weight
         if left < 0:
             return name
-    return next(reversed(weights))
+    return name
 
 
 def _try(view: View, name: str, uniform: Uniform, accept: Callable[[int, int], bool]) -> Span | None:

@@ -61,11 +61,12 @@ def read_files(roots: list[Path], megabytes: float) -> list[SourceFile]:
             text = data.decode()
         except UnicodeDecodeError:
             continue
+        inside = next(path.relative_to(root) for root in roots if path.is_relative_to(root))
         digest = hashlib.sha256(data).hexdigest()
         found.append(
             SourceFile(
-                repository=path.parent.name[:2],
-                path=path.name,
+                repository="/".join(inside.parts[:2]),
+                path="/".join(inside.parts),
                 language=language.name,
                 text=text,
                 bytes=len(data),
@@ -76,7 +77,7 @@ def read_files(roots: list[Path], megabytes: float) -> list[SourceFile]:
         left -= len(data)
         if left <= 0:
             break
-    return sorted(found, key=lambda file: file.repository)  # as in a corpus
+    return sorted(found, key=lambda file: (file.repository, file.path))  # as in a corpus
 
 
 def write_shards(files: list[SourceFile], folder: Path) -> tuple[Part, Part]:
@@ -105,7 +106,7 @@ def load_peer(path: Path) -> Callable[..., Any]:
     """The function `permute` of the peer's file, without the rest of it, which imports an old Megatron."""
     wanted = [node for node in ast.parse(path.read_text()).body if getattr(node, "name", "") == "permute"]
     space: dict[str, Any] = {"np": np}
-    exec(compile(ast.Module(wanted, []), str(path), "exec"), space)  # noqa: S102: the user named this file
+    exec(compile(ast.Module(wanted, []), str(path), "exec"), space)  # noqa: S102 - the user named this file
     return space["permute"]
 
 
