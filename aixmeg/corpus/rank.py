@@ -178,7 +178,7 @@ _NAMES: Final = re.compile(
     ^test_\w.*\.(?:py|c|cc|cpp|cxx|rb|lua|jl|r|R|sh|el|ml|nim|f90|v|sv)$       # test_x.py
     | [_-](?:test|tests|unittest|unittests|spec)\.(?:py|go|c|cc|cpp|cxx|rs|rb|lua|dart|exs?|jl|sh|zig|ml|clj|cljs|el)$
     | \.(?:test|tests|spec|e2e-spec|cy)\.[cm]?[jt]sx?$                         # x.test.ts
-    | (?:Test|Tests|TestCase|IT|Spec|Specs)\.(?:java|kt|scala|groovy|cs|fs|vb|php|swift|m|mm|hs|cpp|cc|dart)$  # XTest.java
+    | (?:Test|Tests|TestCase|IT|Spec|Specs)\.(?:java|kt|scala|groovy|cs|fs|vb|php|swift|m|mm|hs|cpp|cc|dart)$
     | ^Test[A-Z]\w*\.(?:java|kt|scala|groovy|cs|cpp|cc|php|swift)$             # TestX.java
     | ^tests?\.(?:py|rs|c|cpp|cc)$
     | _SUITE\.erl$ | \.bats$ | \.Tests\.ps1$ | \.t$

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
@@ -133,6 +134,6 @@ def _extra(row: dict[str, Any]) -> dict[str, Any]:
     if isinstance(licences, list):
         extra["licences"] = [one for one in licences if isinstance(one, str)]
     stars = row.get("stars")
-    if isinstance(stars, int | float) and not isinstance(stars, bool) and stars == stars:
+    if isinstance(stars, int | float) and not isinstance(stars, bool) and math.isfinite(stars):
         extra["stars"] = int(stars)
     return extra

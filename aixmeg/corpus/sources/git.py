@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import IO, ClassVar, Final
@@ -20,6 +21,7 @@ from aixmeg.languages import candidates
 _AHEAD: Final = 256
 """Objects asked for at once. Their names, 66 bytes at most, fit into any pipe, so that neither side waits for ever."""
 _SYMLINK: Final = b"120000"
+_SUBMODULE: Final = b"160000"
 _CHUNK: Final = 1 << 20
 
 
@@ -57,7 +59,7 @@ class GitPart:
 
     def _batch(self, batch: list[bytes], objects: _Git, reading: Reading) -> Iterator[RawDocument]:
         rows = [(*_entry(record), reading.take(), reading.index) for record in batch]
-        asked = [taken and mode not in (_SYMLINK, b"160000") and _passes(path, reading.rules)
+        asked = [taken and mode not in (_SYMLINK, _SUBMODULE) and _passes(path, reading.rules)
                  for mode, _, path, taken, _ in rows]  # fmt: skip
         objects.ask(name for (_, name, *_), one in zip(rows, asked, strict=True) if one)
         last = reading.index
@@ -67,7 +69,7 @@ class GitPart:
             reading.index = index
             if one:
                 yield self._blob(path, objects, reading)
-            elif mode == _SYMLINK or mode == b"160000":
+            elif mode in (_SYMLINK, _SUBMODULE):
                 yield reading.dropped(self.repository, path, 0, "symlink" if mode == _SYMLINK else "submodule")
             else:
                 yield reading.document(self.repository, path, reading.rules.min_bytes, _nothing)
@@ -176,11 +178,9 @@ class _Git:
 
     def ask(self, names: Iterable[bytes]) -> None:
         """Ask `cat-file --batch` for objects."""
-        try:
+        with suppress(BrokenPipeError):  # it ended: every answer will be missing
             self._in.write(b"".join(name + b"\n" for name in names))
             self._in.flush()
-        except BrokenPipeError:  # it ended: every answer will be missing
-            pass
 
     def size(self) -> int | None:
         """Read the line before an object: its size, or None if it is missing."""
@@ -193,8 +193,6 @@ class _Git:
     def __exit__(self, *_: object) -> None:
         self._process.kill()  # the rest of its answer is of no interest
         for stream in (self._in, self.out):
-            try:
+            with suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                pass
         self._process.wait()

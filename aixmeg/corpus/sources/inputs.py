@@ -82,7 +82,7 @@ class Input:
 
 
 def _part(tree: dict[str, Any]) -> Part:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()}
     return _KINDS[values.pop("kind")](**values)
 
 

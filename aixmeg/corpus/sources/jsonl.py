@@ -1,4 +1,4 @@
-"""JSON lines, plain or compressed. A plain file is divided into ranges of bytes; a row belongs to the range it begins in."""
+"""JSON lines, plain or compressed. A plain file is divided into ranges of bytes; a row is of the range it begins in."""
 
 from __future__ import annotations
 
@@ -81,11 +81,8 @@ class JsonlPart:
 def jsonl_parts(repository: Repository, rules: Rules) -> Iterator[JsonlPart]:
     """Ranges of about RANGE_BYTES; a compressed file is one."""
     status = repository.root.stat()
-    place = {
-        "repository": repository.name,
-        "path": str(repository.root),
-        "stamp": f"{status.st_size}-{status.st_mtime_ns}",
-    }
+    place: Any = {"repository": repository.name, "path": str(repository.root),
+                  "stamp": f"{status.st_size}-{status.st_mtime_ns}"}  # fmt: skip
     if compression_of(repository.root):
         yield JsonlPart(**place, start=0, stop=-1, bytes=status.st_size * EXPANSION)
         return

@@ -74,11 +74,8 @@ def parquet_parts(repository: Repository, rules: Rules) -> Iterator[ParquetPart]
         UserError: no column holds text.
     """
     status = repository.root.stat()
-    place = {
-        "repository": repository.name,
-        "path": str(repository.root),
-        "stamp": f"{status.st_size}-{status.st_mtime_ns}",
-    }
+    place: Any = {"repository": repository.name, "path": str(repository.root),
+                  "stamp": f"{status.st_size}-{status.st_mtime_ns}"}  # fmt: skip
     try:
         with _opened(str(repository.root)) as file:
             names, meta = file.schema_arrow.names, file.metadata

@@ -70,7 +70,7 @@ class Reading:
         """The document at hand, not read."""
         return self._made(repository, path, size, None, None, reason, {} if extra is None else extra)
 
-    def _made(
+    def _made(  # noqa: PLR0917 (one call for each outcome, right above)
         self,
         repository: str,
         path: str,

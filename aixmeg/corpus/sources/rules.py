@@ -11,7 +11,7 @@ from aixmeg.config.corpus import CorpusConfig, SourcesConfig
 from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.sources.folders import GENERATED, MACHINE_LANGUAGES
 from aixmeg.errors import UserError
-from aixmeg.languages import LANGUAGES, candidates, canonical, language_by_content, language_named, language_of
+from aixmeg.languages import LANGUAGES, SCRIPTS, candidates, canonical, language_by_content, language_named, language_of
 
 ALSO_READ_BYTES: Final = 1 << 20
 """A file that is read only because `Rules.also_read` asks for it is not read if it is longer."""
@@ -60,7 +60,7 @@ class Rules:
         check_path(path)
         possible = candidates(path) if self.reading.language_by_content else _by_ending(path)
         hinted = language_named(hint) if hint is not None else None
-        if hinted is not None and (not possible or hinted.name in possible):
+        if hinted is not None and (not possible or possible is SCRIPTS or hinted.name in possible):
             possible = (hinted.name,)
         if not possible:
             raise Dropped("unknown_language")

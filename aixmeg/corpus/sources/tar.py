@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from aixmeg.corpus.sources.archive import damaged, placed
 from aixmeg.corpus.sources.folders import Repository
@@ -70,11 +70,8 @@ class TarPart:
 def tar_parts(repository: Repository, rules: Rules) -> Iterator[TarPart]:
     """Ranges of about RANGE_BYTES; a compressed archive is one."""
     status = repository.root.stat()
-    place = {
-        "repository": repository.name,
-        "path": str(repository.root),
-        "stamp": f"{status.st_size}-{status.st_mtime_ns}",
-    }
+    place: Any = {"repository": repository.name, "path": str(repository.root),
+                  "stamp": f"{status.st_size}-{status.st_mtime_ns}"}  # fmt: skip
     if compression_of(repository.root):
         yield TarPart(**place, offset=0, files=0, bytes=status.st_size * EXPANSION)
         return
@@ -111,7 +108,7 @@ def _members(
     file = _Forward(stream, offset, max(_HEADERS, max_bytes + 1))
     made = 0
     try:
-        archive = tarfile.TarFile(fileobj=file, mode="r", errorlevel=0, encoding="utf-8", errors="surrogateescape")
+        archive: Any = tarfile.TarFile(fileobj=file, mode="r", errorlevel=0, encoding="utf-8", errors="surrogateescape")
         member = archive.firstmember
         archive.firstmember = None
         while member is not None:

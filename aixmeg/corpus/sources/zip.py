@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.sources.archive import damaged, placed
@@ -94,11 +94,8 @@ def _cost(member: zipfile.ZipInfo, rules: Rules) -> int:
 def zip_parts(repository: Repository, rules: Rules) -> Iterator[ZipPart]:
     """Ranges of about RANGE_BYTES."""
     status = repository.root.stat()
-    place = {
-        "repository": repository.name,
-        "path": str(repository.root),
-        "stamp": f"{status.st_size}-{status.st_mtime_ns}",
-    }
+    place: Any = {"repository": repository.name, "path": str(repository.root),
+                  "stamp": f"{status.st_size}-{status.st_mtime_ns}"}  # fmt: skip
     try:
         with zipfile.ZipFile(_file(str(repository.root))) as archive:
             sizes = [(_cost(one, rules), bool(candidates(one.filename))) for one in archive.infolist()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -85,22 +84,6 @@ def test_every_nuisance_is_counted(tmp_path: Path, build) -> None:
     ]  # fmt: skip
     assert (report["repositories"], report["kept"]["files"], report["by_language"]["python"]["files"]) == (2, 3, 3)
     assert report["sources"] == [str(source)]
-
-
-def test_files_unreadable_or_changed_after_the_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aixmeg.corpus.read import read_bytes
-    from aixmeg.corpus.reasons import Dropped
-
-    write_tree(tmp_path, {"grown.py": "x = 1\n", "shrunk.py": "x\n"})
-    (tmp_path / "link.py").symlink_to("grown.py")
-    os.mkfifo(tmp_path / "pipe.py")
-    (tmp_path / "folder.py").mkdir()
-    for path, size, reason in [("grown.py", 3, "changed"), ("shrunk.py", 5, "changed"), ("gone.py", 5, "unreadable"),
-                               ("link.py", 6, "unreadable"), ("pipe.py", 0, "changed"), ("folder.py", 5, "unreadable"),
-                               ("a/" * 3000 + "b.py", 5, "unreadable")]:  # fmt: skip
-        with pytest.raises(Dropped, match=reason):
-            read_bytes(tmp_path, path, size)
-    assert read_bytes(tmp_path, "grown.py", 6) == b"x = 1\n"
 
 
 def test_same_bytes_for_any_number_of_workers(tmp_path: Path, build, monkeypatch: pytest.MonkeyPatch) -> None:

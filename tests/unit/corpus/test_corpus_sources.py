@@ -119,7 +119,8 @@ def test_an_owner_of_mirrors_alone_is_no_repository(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "stem"),
     [
-        ("a-1.0.tar", "tar", "a-1.0"), ("a-1.0.tar.gz", "tar", "a-1.0"), ("a.TGZ", "tar", "a"), ("a.tar.zst", "tar", "a"),
+        ("a-1.0.tar", "tar", "a-1.0"), ("a-1.0.tar.gz", "tar", "a-1.0"), ("a.TGZ", "tar", "a"), ("a.tar.zst", "tar",
+        "a"),
         ("a.tar.xz", "tar", "a"), ("a.crate", "tar", "a"), ("a-1-py3-none-any.whl", "zip", "a-1-py3-none-any"),
         ("a.jar", "zip", "a"), ("b.zip", "zip", "b"), ("d.jsonl", "jsonl", "d"), ("d.jsonl.gz", "jsonl", "d"),
         ("d.ndjson.zst", "jsonl", "d"), ("train-00000-of-00001.parquet", "parquet", "train-00000-of-00001"),

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from source_documents import documents, dropped, kept, rules_and_inputs
 
 from aixmeg.config.corpus import CorpusConfig
+from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.sources import Rules, walk
 from aixmeg.corpus.sources.folders import Repository
 from aixmeg.corpus.sources.reading import Reading
+from aixmeg.corpus.sources.walk import read_file
 from aixmeg.errors import UserError
 
 
@@ -79,6 +81,19 @@ def test_a_file_that_becomes_a_link_or_grows_is_not_read(tmp_path: Path) -> None
 
         patch.setattr(os, "open", swapped)
         assert [(one.path, one.reason) for one in documents_] == [("b.py", "unreadable"), ("c.py", "changed")]
+
+
+def test_files_unreadable_or_changed_after_the_walk(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"grown.py": "x = 1\n", "shrunk.py": "x\n"})
+    (tmp_path / "link.py").symlink_to("grown.py")
+    os.mkfifo(tmp_path / "pipe.py")
+    (tmp_path / "folder.py").mkdir()
+    for path, size, reason in [("grown.py", 3, "changed"), ("shrunk.py", 5, "changed"), ("gone.py", 5, "unreadable"),
+                               ("link.py", 6, "unreadable"), ("pipe.py", 0, "changed"), ("folder.py", 5, "changed"),
+                               ("a/" * 3000 + "b.py", 5, "unreadable")]:  # fmt: skip
+        with pytest.raises(Dropped, match=reason):
+            read_file(str(tmp_path / path), size)
+    assert read_file(str(tmp_path / "grown.py"), 6) == b"x = 1\n"
 
 
 def test_pipes_sockets_and_devices_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
