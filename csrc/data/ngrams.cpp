@@ -1,8 +1,8 @@
 // Hashes of runs of n words in a text without its comments, and a scan for those of a given set.
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <new>
-#include <vector>
 
 #include "api.h"
 #include "words.h"
@@ -97,19 +97,25 @@ class Stripper {
   bool special_[256] = {};
 };
 
-// Call take(index of the first word, hash) for each run of n words.
+constexpr size_t kMostWords = 255;
+
+// Call take(index of the first word, hash) for each run of n words, 1 <= n <= kMostWords.
 template <typename Take>
 void for_each_run(const uint8_t* text, size_t size, size_t n, Take&& take) {
-  std::vector<uint64_t> hashes;
-  hashes.reserve(size / 6 + 8);
-  words::for_each_word(text, size, [&](uint64_t word) { hashes.push_back(word); });
-  uint64_t power = 1, sum = 0;
+  uint64_t ring[kMostWords + 1] = {}, power = 1, sum = 0;
   for (size_t i = 1; i < n; ++i) power *= words::kThird;
-  for (size_t i = 0; i < hashes.size(); ++i) {
-    sum = (sum - (i < n ? 0 : hashes[i - n] * power)) * words::kThird + hashes[i];
-    if (i + 1 >= n) take(i + 1 - n, words::mix(sum));
-  }
+  size_t count = 0;
+  words::for_each_word(text, size, [&](uint64_t word) {
+    sum = (sum - ring[(count - n) & kMostWords] * power) * words::kThird + word;
+    ring[count & kMostWords] = word;
+    if (++count >= n) take(count - n, words::mix(sum));
+  });
 }
+
+bool is_power_of_two(size_t number) { return number != 0 && (number & (number - 1)) == 0; }
+
+// A filter of 8 bits per slot stays in the first cache where the table does not, and turns nearly all runs away.
+size_t filter_bit(uint64_t hash, size_t slots) { return (hash >> 24) & (8 * slots - 1); }
 
 }  // namespace
 }  // namespace aixmeg::ngrams
@@ -119,47 +125,53 @@ AIXMEG_API size_t aixmeg_strip_comments(const uint8_t* text, size_t size, const 
   return size == 0 ? 0 : aixmeg::ngrams::Stripper(text, size, *form).run(out);
 }
 
-// Hashes of all runs of n >= 1 words of `text`, in order, in `hashes` with room for `size`; returns how many.
-// -1: no memory, -2: bad arguments.
+// Hashes of all runs of n words of `text`, 1 <= n <= 255, in order, in `hashes` with room for `size`; returns how many.
+// -2: bad arguments.
 AIXMEG_API int64_t aixmeg_ngrams(const uint8_t* text, size_t size, size_t n, uint64_t* hashes) {
-  if (n == 0) return -2;
-  try {
-    size_t count = 0;
-    aixmeg::ngrams::for_each_run(text, size, n, [&](size_t, uint64_t hash) { hashes[count++] = hash; });
-    return static_cast<int64_t>(count);
-  } catch (const std::bad_alloc&) {
-    return -1;
-  }
+  if (n == 0 || n > aixmeg::ngrams::kMostWords) return -2;
+  size_t count = 0;
+  aixmeg::ngrams::for_each_run(text, size, n, [&](size_t, uint64_t hash) { hashes[count++] = hash; });
+  return static_cast<int64_t>(count);
 }
 
 // Lay different hashes out for aixmeg_ngram_scan: keys and indices have slots = 2^k > count entries, and
-// indices[slot] says which of the hashes keys[slot] is, UINT32_MAX for a free slot.
+// indices[slot] says which of the hashes keys[slot] is, UINT32_MAX for a free slot. `filter` has one byte per slot.
 AIXMEG_API int32_t aixmeg_ngram_table(const uint64_t* hashes, size_t count, uint64_t* keys, uint32_t* indices,
-                                      size_t slots) {
-  if (slots == 0 || (slots & (slots - 1)) != 0 || slots <= count || count >= UINT32_MAX) return -2;
+                                      uint8_t* filter, size_t slots) {
+  if (!aixmeg::ngrams::is_power_of_two(slots) || slots <= count || count >= UINT32_MAX) return -2;
   std::fill_n(keys, slots, 0);
   std::fill_n(indices, slots, UINT32_MAX);
+  std::fill_n(filter, slots, 0);
   for (size_t i = 0; i < count; ++i) {
     size_t slot = hashes[i] & (slots - 1);
     while (indices[slot] != UINT32_MAX) slot = (slot + 1) & (slots - 1);
     keys[slot] = hashes[i];
     indices[slot] = static_cast<uint32_t>(i);
+    const size_t bit = aixmeg::ngrams::filter_bit(hashes[i], slots);
+    filter[bit / 8] |= static_cast<uint8_t>(1 << bit % 8);
   }
   return 0;
 }
 
-// Where runs of n words of `text`, without comments, are in the table: `positions` of their first words, ascending,
-// and `found`, which of the hashes, both with room for `capacity`. Returns how many there are, also beyond the
-// capacity. -1: no memory, -2: bad arguments.
+// Where runs of n words of `text`, without comments unless `form` is null, are in the table: `positions` of their first
+// words, ascending, and `found`, which of the hashes, both with room for `capacity`. Returns how many there are, also
+// beyond the capacity. -1: no memory, -2: bad arguments.
 AIXMEG_API int64_t aixmeg_ngram_scan(const uint8_t* text, size_t size, const AixmegComments* form, size_t n,
-                                     const uint64_t* keys, const uint32_t* indices, size_t slots, uint32_t* positions,
-                                     uint32_t* found, size_t capacity) {
-  if (n == 0 || slots == 0 || (slots & (slots - 1)) != 0) return -2;
+                                     const uint64_t* keys, const uint32_t* indices, const uint8_t* filter, size_t slots,
+                                     uint32_t* positions, uint32_t* found, size_t capacity) {
+  using namespace aixmeg::ngrams;
+  if (n == 0 || n > kMostWords || !is_power_of_two(slots)) return -2;
   try {
-    std::vector<uint8_t> code(size);
-    code.resize(aixmeg_strip_comments(text, size, form, code.data()));
+    std::unique_ptr<uint8_t[]> code;
+    if (form != nullptr) {
+      code.reset(new uint8_t[size]);
+      size = aixmeg_strip_comments(text, size, form, code.get());
+      text = code.get();
+    }
     size_t count = 0;
-    aixmeg::ngrams::for_each_run(code.data(), code.size(), n, [&](size_t position, uint64_t hash) {
+    for_each_run(text, size, n, [&](size_t position, uint64_t hash) {
+      const size_t bit = filter_bit(hash, slots);
+      if ((filter[bit / 8] >> bit % 8 & 1) == 0) return;
       for (size_t slot = hash & (slots - 1); indices[slot] != UINT32_MAX; slot = (slot + 1) & (slots - 1)) {
         if (keys[slot] != hash) continue;
         if (count < capacity) {

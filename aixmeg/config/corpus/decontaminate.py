@@ -39,6 +39,8 @@ class DecontaminateConfig:
         for name in ("gram_words", "min_grams"):
             if getattr(self, name) < 1:
                 yield f"{where}.{name}={getattr(self, name)} must be positive; 10 is usual"
+        if self.gram_words > 255:
+            yield f"{where}.gram_words={self.gram_words} must be at most 255; 10 is usual"
         if not 0.0 < self.share <= 1.0:
             yield f"{where}.share={self.share} must be above 0 and at most 1; 0.5 is usual"
         if self.run_words and self.run_words < self.gram_words:

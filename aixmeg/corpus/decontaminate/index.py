@@ -33,10 +33,11 @@ def _library() -> ctypes.CDLL:
     size, pointer, text = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p
     library.aixmeg_ngrams.argtypes = [text, size, size, pointer]
     library.aixmeg_ngrams.restype = ctypes.c_int64
-    library.aixmeg_ngram_table.argtypes = [pointer, size, pointer, pointer, size]
+    library.aixmeg_ngram_table.argtypes = [pointer, size, pointer, pointer, pointer, size]
     library.aixmeg_ngram_table.restype = ctypes.c_int32
     comments = ctypes.POINTER(Comments)
-    library.aixmeg_ngram_scan.argtypes = [text, size, comments, size, pointer, pointer, size, pointer, pointer, size]
+    table, room = [pointer, pointer, pointer, size], [pointer, pointer, size]
+    library.aixmeg_ngram_scan.argtypes = [text, size, comments, size, *table, *room]
     library.aixmeg_ngram_scan.restype = ctypes.c_int64
     return library
 
@@ -46,7 +47,7 @@ def ngrams(content: bytes, words: int) -> np.ndarray:
     hashes = np.empty(max(1, len(content)), np.uint64)
     count = _library().aixmeg_ngrams(content, len(content), words, hashes.ctypes.data)
     if count < 0:
-        raise MemoryError
+        raise ValueError(f"runs of {words} words; they have 1 to 255")
     return hashes[:count].copy()
 
 
@@ -80,10 +81,11 @@ class Index:
         self._texts = np.repeat(np.arange(len(texts)), self._sizes)[np.argsort(which, kind="stable")]
         self._starts = np.concatenate(([0], np.cumsum(np.bincount(which, minlength=len(self._grams)))))
         slots = 4 << len(self._grams).bit_length()
-        self._keys, self._indices = np.empty(slots, np.uint64), np.empty(slots, np.uint32)
-        grams, keys, indices = self._grams.ctypes.data, self._keys.ctypes.data, self._indices.ctypes.data
-        if _library().aixmeg_ngram_table(grams, len(self._grams), keys, indices, slots):
+        self._table = np.empty(slots, np.uint64), np.empty(slots, np.uint32), np.empty(slots, np.uint8)
+        self._addresses = *(array.ctypes.data for array in self._table), slots
+        if _library().aixmeg_ngram_table(self._grams.ctypes.data, len(self._grams), *self._addresses):
             raise MemoryError(f"{len(self._grams)} n-grams")
+        self._room = np.empty(256, np.uint32), np.empty(256, np.uint32)
 
     def find(self, content: bytes, language: str) -> list[Match]:
         """The items that a file holds by the rules of the configuration, the largest share first.
@@ -92,7 +94,7 @@ class Index:
         inside a comment, a documentation string or a page of text is found too.
         """
         best: dict[str, Match] = {}
-        for comments in (comments_of(language), Comments()):
+        for comments in (comments_of(language), None):
             for match in self._matches(*self._scan(content, comments)):
                 best[match.item] = max(best.get(match.item, match), match, key=lambda match: match.share)
         return sorted(best.values(), key=lambda match: (-match.share, match.item))
@@ -112,20 +114,17 @@ class Index:
             if share >= self._config.share or (self._config.run_words and run >= self._config.run_words):
                 yield Match(item=self.names[text], share=round(share, 4), run_words=run)
 
-    def _scan(self, content: bytes, comments: Comments) -> tuple[np.ndarray, np.ndarray]:
-        capacity = 256
+    def _scan(self, content: bytes, comments: Comments | None) -> tuple[np.ndarray, np.ndarray]:
         while True:
-            positions, found = np.empty(capacity, np.uint32), np.empty(capacity, np.uint32)
-            table = self._keys.ctypes.data, self._indices.ctypes.data, len(self._keys)
-            room = positions.ctypes.data, found.ctypes.data, capacity
-            count = _library().aixmeg_ngram_scan(
-                content, len(content), comments, self._config.gram_words, *table, *room
-            )
+            positions, found = self._room
+            room = positions.ctypes.data, found.ctypes.data, len(found)
+            words = self._config.gram_words
+            count = _library().aixmeg_ngram_scan(content, len(content), comments, words, *self._addresses, *room)
             if count < 0:
                 raise MemoryError
-            if count <= capacity:
+            if count <= len(found):
                 return positions[:count].astype(np.int64), found[:count].astype(np.int64)
-            capacity = count
+            self._room = np.empty(count, np.uint32), np.empty(count, np.uint32)
 
 
 def _longest_run(positions: np.ndarray) -> int:
