@@ -37,6 +37,12 @@ _SHEBANG: Final = re.compile(
 _VERSION: Final = re.compile(r"[-.\d]+$")
 SCRIPTS: Final = tuple(sorted({canonical(name).name for name in _INTERPRETERS.values()}))
 """What a file without an extension may be."""
+_WHOLE_NAMES: Final = frozenset(
+    ending.lower()
+    for language in LANGUAGES.values()
+    for ending in (*language.extensions, *language.more_extensions)
+    if not ending.startswith(".")
+)
 
 
 @functools.cache
@@ -57,16 +63,29 @@ def candidates(path: str) -> tuple[str, ...]:
 
     A name that begins with `!` stands for a language that the table does not know (`!coq`).
     """
-    ending = ending_of(path)
+    name = path.rpartition("/")[2]
+    dot = name.find(".")
+    if dot < 0 or name.lower() in _WHOLE_NAMES:
+        return _of_name(name)
+    return _of_ending(name[dot:])
+
+
+@functools.lru_cache(8192)
+def _of_ending(tail: str) -> tuple[str, ...]:
+    """`candidates` of any name with this, its first dot and all behind it; few of these make up most of a corpus."""
+    return _of_name("x" + tail)
+
+
+def _of_name(name: str) -> tuple[str, ...]:
+    ending = ending_of(name)
     if ending is None:
-        name = path.rpartition("/")[2]
         if "." not in name and name:
             return SCRIPTS
         ending = _unlisted(name)
         return () if ending is None else _candidates(ending)
     if ending.lower() in AMBIGUOUS and not ending.isupper():  # `.C` and `.H` are C++ in the table
         return _candidates(ending.lower())
-    found = language_of(path)
+    found = language_of(name)
     return () if found is None else (found.name,)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import operator
 import os
 import stat
 from collections import Counter
@@ -182,13 +183,18 @@ def _children(
     if not prefix and part.only is not None:
         only = frozenset(part.only)
         entries = [entry for entry in entries if entry.name in only]
-    elif prefix and any(entry.name == _ENVIRONMENT_MARK for entry in entries):
-        counts["virtual_environment"] += 1
-        return []
-    found = [(f"{prefix}{one.name}/" if one.is_dir(follow_symlinks=False) else prefix + one.name, one)
-             for one in entries]  # fmt: skip
-    found.sort(key=lambda item: item[0], reverse=True)
+    found = []
+    for entry in entries:
+        name = entry.name
+        if name == _ENVIRONMENT_MARK and prefix:
+            counts["virtual_environment"] += 1
+            return []
+        found.append((f"{prefix}{name}/" if entry.is_dir(follow_symlinks=False) else prefix + name, entry))
+    found.sort(key=_key, reverse=True)
     return found
+
+
+_key = operator.itemgetter(0)
 
 
 def _skipped(folder: os.DirEntry[str], part: FolderPart, output: str) -> str | None:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aixmeg.languages import LANGUAGES, candidates, canonical, interpreter, language_by_content, language_named
+from aixmeg.languages import (
+    LANGUAGES,
+    candidates,
+    canonical,
+    interpreter,
+    language_by_content,
+    language_named,
+    language_of,
+)
 from aixmeg.languages.ambiguous import AMBIGUOUS
 from aixmeg.languages.content import _compiled
 
@@ -149,3 +157,16 @@ def test_the_standard_library_is_python() -> None:
 )  # fmt: skip
 def test_extensions_beyond_the_published_table(path: str, name: str) -> None:
     assert candidates(path) == (name,)
+
+
+def test_names_are_told_by_their_ending_or_as_a_whole() -> None:
+    assert candidates("x.CMakeLists.txt") == ()
+    assert candidates("sub/CMakeLists.txt") == ("cmake",)
+    assert candidates("a.b.py") == candidates("a.PY") == ("python",)
+    assert candidates("x.cmake.in") == ("cmake",)
+    assert candidates(".py") == ("python",)
+    for language in LANGUAGES.values():
+        for ending in (*language.extensions, *language.more_extensions):
+            name = "a.b" + ending if ending.startswith(".") else ending
+            assert language.name in candidates(name), name
+            assert language_of(name) is language
