@@ -38,7 +38,7 @@ def scan_shard(folder: Path, shard: int, skip: Mapping[int, str], tick: Tick) ->
         done = 0
         for raw in source.documents(rules, skipped=scan.tally.skipped_folders):
             tick(raw.index, done)
-            done += raw.size
+            done += raw.size if raw.content is not None else 0
             document = scan.document(raw, skip.get(raw.index))
             if document is not None:
                 evidence = scan.evidence

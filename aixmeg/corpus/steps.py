@@ -14,7 +14,6 @@ from aixmeg.config import CorpusConfig
 from aixmeg.corpus.document import Document, Step
 from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.tally import cpu_seconds
-from aixmeg.languages import LANGUAGES
 
 
 @dataclass(frozen=True)
@@ -94,14 +93,16 @@ def _enabled(name: str, config: CorpusConfig) -> bool:
     return getattr(getattr(config, name, None), "enabled", True)
 
 
-def _syntax(config: CorpusConfig) -> Step:
-    def step(document: Document) -> None:
-        if LANGUAGES[document.language].grammar is None:
-            return
-        if document.tree().error_share > config.max_error_share:
-            raise Dropped("syntax_errors")
+def _scrub(config: CorpusConfig) -> Step:
+    from aixmeg.corpus.scrub import make_step
 
-    return step
+    return make_step(config.scrub)
+
+
+def _syntax(config: CorpusConfig) -> Step:
+    from aixmeg.corpus.syntax import make_step
+
+    return make_step(config.max_error_share, config.error_share_of)
 
 
 def _defects(config: CorpusConfig) -> Step:
@@ -119,6 +120,7 @@ def _decontaminate(config: CorpusConfig) -> Step:
 SCAN: Final[tuple[Row, ...]] = ()
 """Cheap steps, run on every file before duplicates are dropped. They judge; the text stays as it is."""
 CLEAN: Final[tuple[Row, ...]] = (
+    Row("scrub", _scrub),
     Row("syntax", _syntax),
     Row("defects", _defects),
     Row("decontaminate", _decontaminate),
