@@ -89,6 +89,8 @@ def repositories() -> dict[str, dict[str, bytes]]:
         "blank.py": b"\r\n \t\n",
         "empty.py": b"",
     }
+    text = b"int f(int x) {\n  switch (x) {\n    case 1: return 2;\n  }\n  return 3;\n}\n"
+    crafted |= {f"switch{number}.c": text for number in range(60)}  # Python's own files have next to none
     return real_files() | {"foreign": foreign_files(), "crafted": crafted}
 
 
