@@ -93,6 +93,12 @@ def _enabled(name: str, config: CorpusConfig) -> bool:
     return getattr(getattr(config, name, None), "enabled", True)
 
 
+def _generated(config: CorpusConfig) -> Step:
+    from aixmeg.corpus.generated import make_step
+
+    return make_step(config.generated)
+
+
 def _scrub(config: CorpusConfig) -> Step:
     from aixmeg.corpus.scrub import make_step
 
@@ -117,7 +123,7 @@ def _decontaminate(config: CorpusConfig) -> Step:
     return make_step(config.decontaminate)
 
 
-SCAN: Final[tuple[Row, ...]] = ()
+SCAN: Final[tuple[Row, ...]] = (Row("generated", _generated),)
 """Cheap steps, run on every file before duplicates are dropped. They judge; the text stays as it is."""
 CLEAN: Final[tuple[Row, ...]] = (
     Row("scrub", _scrub),
