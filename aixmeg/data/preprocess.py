@@ -36,7 +36,7 @@ from aixmeg.tokenizer.encoder import describe, open_encoder
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status (2 for bad input, 130 when interrupted)."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is half-done is removed
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is half-done is removed
     try:
         preprocess(parse_arguments(sys.argv[1:] if words is None else words))
     except UserError as error:
@@ -45,11 +45,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("preprocess_data: interrupted", file=sys.stderr)
         return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 
 def preprocess(options: PreprocessOptions) -> list[Path]:
-    """Write PREFIX_KEY_document.bin and .idx for every key; returns the .bin files.
+    """Write PREFIX_KEY_document.bin and .idx for every key; returns the .bin files. Workers are forks of this process.
 
     Raises:
         UserError: bad input or model, another run of the same output at work, or a disk that refuses a write.
