@@ -35,6 +35,8 @@ class Match:
     id: str
     similarity: float
     """Share of the licence's 4-grams that the file holds, 0 to 1."""
+    words: int
+    """Length of the licence's text."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def matches(text: bytes, *, least: float = 0.8) -> list[Match]:
     while some := np.count_nonzero(left):
         leader = int(np.argmax(left * table.words))
         best = _best_of_group(table, found, left, leader) if some > 1 else leader
-        result.append(Match(table.ids[best], float(found[best])))
+        result.append(Match(table.ids[best], float(found[best]), int(table.words[best])))
         left[found < table.inside[:, best] + _MARGIN] = 0.0
         left[best] = 0.0
     return result
