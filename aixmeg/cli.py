@@ -50,6 +50,16 @@ COMMANDS: dict[str, Command] = {
         target="aixmeg.corpus.command:build",
         sections=("paths", "corpus"),
     ),
+    "corpus work": Command(
+        help="do one task of a job array that `corpus build` submitted (corpus.executor.kind=slurm)",
+        target="aixmeg.corpus.executor_slurm:work",
+        arguments=(
+            _option("job", type=Path, metavar="JOB", help="state folder of the build"),
+            _option("phase", choices=("scan", "judge", "clean", "order"), help="phase of the build"),
+            _option("--shards", type=Path, required=True, metavar="FILE", help="the array's tasks"),
+            _option("--task", type=int, required=True, metavar="N", help="number of the task"),
+        ),
+    ),
     "tokenizer train": Command(
         help="train SentencePiece on the corpus, and export it for Hugging Face",
         target="aixmeg.tokenizer.command:train",

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from aixmeg import __version__
 from aixmeg.config import CorpusConfig
-from aixmeg.corpus.executor import Workers
+from aixmeg.corpus.executors import Executor, check_executor, opened_executor
 from aixmeg.corpus.funnel import make_report
 from aixmeg.corpus.job import Job, opened_job
-from aixmeg.corpus.phases import FUNCTIONS, run_shard
+from aixmeg.corpus.phases import run_shard
 from aixmeg.corpus.progress import Progress
 from aixmeg.corpus.reasons import REASONS
 from aixmeg.corpus.sources import iter_inputs
@@ -36,31 +36,32 @@ def build_corpus(config: CorpusConfig, output: Path) -> dict[str, Any]:
     Raises:
         UserError: no source, no file kept, a worker killed, a full disk. An earlier corpus in `output` stays whole.
     """
+    check_executor(config)
     clock = _Clock()
     with opened_job(output) as job:
         job.describe(iter_inputs(config, output), config, output, _stamp(config))
         clock.lap("list")
-        with Workers(config.workers, max_file_bytes=config.max_file_bytes) as workers:
+        with opened_executor(config, job) as executor:
             # 1. Scan: read and judge every file by itself.
-            _run(workers, job, "scan")
+            _run(executor, job, "scan")
             clock.lap("scan")
             # 2. Gather: what all inputs tell of each repository.
             run_shard(job.folder, "gather", 0)
             clock.lap("gather")
             # 3. Judge: licences.
-            _run(workers, job, "judge")
+            _run(executor, job, "judge")
             clock.lap("judge")
             # 4. Decide: ranks, duplicates, budgets.
             run_shard(job.folder, "decide", 0)
             clock.lap("decide")
             _check_kept(_tally(job, "scan", "decide"), read_json(job.plan)["files"], config, job)
             # 5. Clean: what is left, read again, goes through the steps that change it or cost more.
-            _run(workers, job, "clean")
+            _run(executor, job, "clean")
             clock.lap("clean")
             tally = _tally(job, "scan", "decide", "clean")
             _check_kept(tally, total(tally.kept.values()).files, config, job)
             # 6. Order: repositories anywhere, their files by relation.
-            _run(workers, job, "order")
+            _run(executor, job, "order")
             clock.lap("order")
         report = make_report(job, tally, clock.seconds)
         job.publish(output, report["shards"], report)
@@ -69,7 +70,7 @@ def build_corpus(config: CorpusConfig, output: Path) -> dict[str, Any]:
 
 def _stamp(config: CorpusConfig) -> str:
     settings = asdict(config)
-    del settings["workers"]  # the output does not depend on it
+    del settings["workers"], settings["executor"]  # the output does not depend on them
     parsers = {name: version(name) for name in ("tree-sitter", "tree-sitter-language-pack")}
     languages = [asdict(language) for language in LANGUAGES.values()]
     read = [path for path in (config.rank.metadata, *config.decontaminate.benchmarks) if path is not None]
@@ -77,11 +78,11 @@ def _stamp(config: CorpusConfig) -> str:
     return json.dumps([_VERSION, __version__, settings, parsers, languages, files], default=str)
 
 
-def _run(workers: Workers, job: Job, phase: str) -> None:
-    todo, shards = job.undone(phase), job.shards(phase)
+def _run(executor: Executor, job: Job, phase: str) -> None:
+    todo, shards = job.heaviest_first(phase, job.undone(phase)), job.shards(phase)
     size = job.described()["bytes"] if phase in ("scan", "judge") else read_json(job.plan)["bytes"]
     with Progress(_TITLES[phase], total=size * len(todo) // max(shards, 1)) as progress:
-        workers.run(FUNCTIONS[phase], job.folder, todo, progress.bytes)
+        executor.run(phase, todo, progress.bytes)
 
 
 def _tally(job: Job, *phases: str) -> Tally:

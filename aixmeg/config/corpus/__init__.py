@@ -3,6 +3,7 @@
 from aixmeg.config.corpus.commented import CommentedConfig
 from aixmeg.config.corpus.decontaminate import DecontaminateConfig
 from aixmeg.config.corpus.defects import DefectsConfig
+from aixmeg.config.corpus.executor import ExecutorConfig
 from aixmeg.config.corpus.generated import GeneratedConfig
 from aixmeg.config.corpus.licence import LicenceConfig
 from aixmeg.config.corpus.near import NearConfig
@@ -18,6 +19,7 @@ __all__ = [
     "CorpusConfig",
     "DecontaminateConfig",
     "DefectsConfig",
+    "ExecutorConfig",
     "GeneratedConfig",
     "LicenceConfig",
     "NearConfig",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aixmeg.config.corpus.commented import CommentedConfig
 from aixmeg.config.corpus.decontaminate import DecontaminateConfig
 from aixmeg.config.corpus.defects import DefectsConfig
+from aixmeg.config.corpus.executor import ExecutorConfig
 from aixmeg.config.corpus.generated import GeneratedConfig
 from aixmeg.config.corpus.licence import LicenceConfig
 from aixmeg.config.corpus.near import NearConfig
@@ -34,8 +36,12 @@ class CorpusConfig:
     """Budget per repository, first files in path order kept; 0 disables it."""
     max_error_share: float = 0.05
     """Share of a file's bytes inside syntax-error nodes above which it is dropped; 1.0 disables the filter."""
+    error_share_of: dict[str, float] = field(default_factory=dict)
+    """The same for single languages, by name: {c: 0.1}."""
     workers: int = 0
     """Processes; 0 means one per core. The output does not depend on it."""
+    executor: ExecutorConfig = field(default_factory=ExecutorConfig)
+    """Processes here, MPI ranks, or SLURM job arrays."""
     reading: SourcesConfig = field(default_factory=SourcesConfig)
     """How archives, JSON lines and Parquet files are read."""
     licence: LicenceConfig = field(default_factory=LicenceConfig)
@@ -58,3 +64,9 @@ class CorpusConfig:
     """Order of the files in a repository."""
     prose: ProseConfig = field(default_factory=ProseConfig)
     """Natural-language documents."""
+
+    def problems(self, where: str) -> Iterator[str]:
+        """Broken rules, as sentences."""
+        for language, share in self.error_share_of.items():
+            if not 0.0 <= share <= 1.0:
+                yield f"{where}.error_share_of.{language}={share} must be between 0 and 1"
