@@ -276,3 +276,14 @@ def test_spilled_rows_come_back_by_partition(tmp_path):
         assert all(len({*spill.by_hash(part["key"]).tolist()}) <= 1 for part in parts)
         assert sorted(np.concatenate(parts)["value"].tolist()) == list(range(5000))
     assert not (tmp_path / "s").exists()
+
+
+def test_versions_are_compared_with_the_one_that_is_kept(tmp_path):
+    """Half of the second version is the first's and half the third's; the third shares nothing with the first."""
+    first, third = library(3), {f"lib/late_{i}.py": samples.text(3000 + i, 200) for i in range(8)}
+    second = dict(list(first.items())[:4] + list(third.items())[:4])
+    files = [*repository("1", first), *repository("2", second), *repository("3", third)]
+    _, result = run(files, tmp_path / "a", None, ["1", "2", "3"])
+    assert set(result.repositories) == {"2"}
+    _, result = run(files, tmp_path / "b", None, ["2", "1", "3"])
+    assert set(result.repositories) == {"1", "3"}
