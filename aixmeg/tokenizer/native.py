@@ -18,8 +18,8 @@ from aixmeg.native.library import data_library
 from aixmeg.tokenizer.model_file import ModelFacts
 from aixmeg.tokenizer.reference import NotUtf8Error
 
-CACHE_BITS: Final = 16
-"""Default log2 of the remembered sets: 65,536 sets of 128 bytes, 8 MB."""
+CACHE_BITS: Final = 18
+"""Default log2 of the remembered sets: 262,144 sets of 128 bytes, 32 MB once all are used."""
 _ROOM: Final = 7
 """Ids that the encoder may write past the last."""
 _Int64 = ctypes.c_int64

@@ -1,13 +1,33 @@
 // Ids of short texts that were met before: a table of fixed size whose older entries give way.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <vector>
+#include <new>
 
 namespace aixmeg::encoder {
+
+// Zeroed memory that costs nothing until it is used, in large pages where the system has them: entries are met at
+// random, and with small pages finding the page takes longer than fetching the entry.
+struct Pages {
+  explicit Pages(size_t size) : size(size), start(mmap(nullptr, size, PROT_READ | PROT_WRITE, kFlags, -1, 0)) {
+    if (start == MAP_FAILED) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    madvise(start, size, MADV_HUGEPAGE);
+#endif
+  }
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+  ~Pages() { munmap(start, size); }
+
+  static constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS;
+  const size_t size;
+  void* const start;
+};
 
 // Texts of up to 8 * kWords bytes and kIds ids; sets of two entries.
 template <size_t kWords, size_t kIds>
@@ -17,14 +37,14 @@ class Cache {
   using Key = std::array<uint64_t, kWords>;  // the text, zeros after it
 
   struct alignas(kWords == 1 ? 32 : 64) Entry {
-    Key key{};
-    uint8_t length = 0;  // 0: free
-    uint8_t count = 0;
-    int32_t ids[kIds]{};
+    Key key;
+    uint8_t length;  // 0: free
+    uint8_t count;
+    int32_t ids[kIds];
   };
   static_assert(sizeof(Entry) == (kWords == 1 ? 32 : 64), "half a cache line, or one");
 
-  explicit Cache(int bits) : entries_(size_t{2} << bits), shift_(63 - bits) {}
+  explicit Cache(int bits) : pages_((size_t{2} << bits) * sizeof(Entry)), shift_(63 - bits) {}
 
   // `readable` bytes may be read at `text`.
   static Key key(const uint8_t* text, size_t length, size_t readable) {
@@ -44,7 +64,7 @@ class Cache {
       hash = (hash ^ word) * 0x9E3779B97F4A7C15u;
       hash ^= hash >> 32;
     }
-    return &entries_[(hash * 0xBF58476D1CE4E5B9u) >> shift_ & ~size_t{1}];
+    return static_cast<Entry*>(pages_.start) + ((hash * 0xBF58476D1CE4E5B9u) >> shift_ & ~size_t{1});
   }
 
   static const Entry* find(const Entry* set, const Key& key, size_t length) {
@@ -72,7 +92,7 @@ class Cache {
     return length <= 8 * i ? 0 : (uint64_t{1} << (8 * (length - 8 * i))) - 1;
   }
 
-  std::vector<Entry> entries_;
+  Pages pages_;
   int shift_;
 };
 

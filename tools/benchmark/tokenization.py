@@ -120,9 +120,7 @@ def measure_encoders(lines: Path, folder: Path, megabytes: float) -> list[dict[s
     for name in ENCODERS:
         size = megabytes if name == "ours" else min(megabytes, SLOW_MEGABYTES)
         words = [sys.executable, __file__, "--child", name, "--lines", str(lines), "--tokenizer", str(folder)]
-        output, usage = run(
-            [*words, "--megabytes", str(size)], OPENBLAS_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false"
-        )
+        output, usage = run([*words, "--megabytes", str(size)], **alone)
         for row in json.loads(output.splitlines()[-1]):
             rows.append(row | {"rss_megabytes": usage["rss_megabytes"]})
     return rows
