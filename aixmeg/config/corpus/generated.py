@@ -30,10 +30,10 @@ class GeneratedConfig:
     """Files with a longer line are dropped as `long_lines`; 0 disables the test."""
     max_long_lines_share: float = 0.5
     """Share of a file in lines of more than 1,000 bytes above which it is dropped as `long_lines`; 1.0 disables it."""
-    min_alphanumeric_share: float = 0.30
+    min_alphanumeric_share: float = 0.20
     """Share of letters and digits in the visible bytes below which a file is `low_alphanumeric`; 0 disables it."""
     data_min_bytes: int = 2048
-    """Shorter files are never `data_like`."""
+    """Shorter files are never `data_like`, nor dropped for their share of long lines."""
     max_numbers_share: float = 0.6
     """Share of a file's visible bytes in numbers above which it is `data_like`; 1.0 disables the test."""
     max_quoted_share: float = 0.65

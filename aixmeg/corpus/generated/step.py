@@ -45,7 +45,7 @@ def shape(counts: Statistics, config: GeneratedConfig) -> str | None:
         return "minified"
     if config.max_line_bytes and counts.longest > config.max_line_bytes:
         return "long_lines"
-    if counts.in_long_lines > config.max_long_lines_share * size:
+    if counts.bytes >= config.data_min_bytes and counts.in_long_lines > config.max_long_lines_share * size:
         return "long_lines"
     if counts.alphanumeric < config.min_alphanumeric_share * visible:
         return "low_alphanumeric"

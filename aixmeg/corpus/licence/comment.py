@@ -47,7 +47,7 @@ def only_comments(text: bytes) -> bool:
 
 
 def _lines(text: bytes) -> Iterator[tuple[bytes, Literal["comment", "code", "directive", "quote"]]]:
-    """The lines that are not blank, each with what it is; a quote begins a comment (Basic, Vim) or a string."""
+    """The lines that are not blank, each with what it is; a lone quote begins a comment (Basic, Vim) or a string."""
     closer = b""
     for line in text.splitlines():
         bare = line.strip()
@@ -65,6 +65,6 @@ def _lines(text: bytes) -> Iterator[tuple[bytes, Literal["comment", "code", "dir
         elif bare[0] == 35 and _DIRECTIVE.match(bare):
             yield line, "directive"
         elif bare[0] in b"'\"":
-            yield line, "quote"
+            yield line, "quote" if bare.count(bare[:1]) == 1 else "code"
         else:
             yield line, "comment" if _LINE.match(bare) else "code"

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from aixmeg.corpus.licence.comment import leading_comment
 from aixmeg.corpus.licence.expression import Expression, Licence, NoExpressionError, joined, parse
 from aixmeg.corpus.licence.files import is_licence_text, is_package_metadata, named, package_licence
-from aixmeg.corpus.licence.notices import bsd_clauses, notice, words_of
+from aixmeg.corpus.licence.notices import bsd_clauses, notice, plain_words, words_of
 from aixmeg.corpus.licence.table import UNRECOGNISED
 from aixmeg.corpus.licence.texts import matches
 
@@ -28,6 +28,11 @@ _TAG: Final = re.compile(rb"SPDX-License-Identifier:[ \t]*([^\r\n]{1,400})", re.
 _AFTER_TAG: Final = re.compile(r"\s*(?:\*/|-->|\*\)|--\}|#\}|\"|').*$")
 _NOT_FULL: Final = 16
 """Words of a text that is less than a licence: an empty file, or only a link."""
+
+_ALIKE: Final = frozenset(
+    {"BSD-1-Clause", "BSD-2-Clause", "BSD-3-Clause", "BSD-4-Clause", "ISC", "0BSD", "MIT", "MIT-0", "NCSA"}
+)
+"""Whose texts resemble each other too much for fingerprints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,11 @@ def text_licence(content: bytes) -> Expression | None:
     """The licences in the text of a licence file: by the whole texts of known ones, else by what the words say."""
     content = content[:TEXT_BYTES]
     found = [one.id for one in matches(content)]
-    words = words_of(content[: TEXT_BYTES // 4])
-    if names := [_told_apart(one, words, alone=len(found) == 1) for one in found]:
+    if found:
+        plain = plain_words(content[: TEXT_BYTES // 4]) if not _ALIKE.isdisjoint(found) else ""
+        names = [_told_apart(one, plain, alone=len(found) == 1) for one in found]
         return joined("AND", [Licence(one) for one in names if one])
+    words = words_of(content[: TEXT_BYTES // 4])
     if words.count(" ") < _NOT_FULL:
         try:
             return parse(content.decode("utf-8", "replace").strip()) if words else None
@@ -126,8 +133,8 @@ def _tag(text: bytes) -> Expression | None:
 
 
 def _told_apart(name: str, words: str, *, alone: bool) -> str:
-    """The licence among those whose texts resemble each other too much for fingerprints, by the words that tell it."""
-    if re.fullmatch(r"BSD-[1-4]-Clause", name):
+    """The licence among those that are alike, by the words that tell it."""
+    if name in ("BSD-1-Clause", "BSD-2-Clause", "BSD-3-Clause", "BSD-4-Clause"):
         return bsd_clauses(words)
     if name in ("ISC", "0BSD"):
         return "ISC" if "copyright notice and this permission notice appear" in words else "0BSD"

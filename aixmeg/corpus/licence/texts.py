@@ -25,7 +25,6 @@ _SEEN: Final = 0.5
 """Share of a licence's hashes that a file holds before the licence is looked at."""
 _MARGIN: Final = 0.2
 """A licence is reported beside a longer one if the file holds that much more of it than the longer one's text does."""
-_FILTER_BITS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ class _Table:
     hashes: np.ndarray
     """uint32 [hashes], sorted."""
     owners: np.ndarray
-    """bool [hashes, licences]."""
-    filter: np.ndarray
-    """bool [2**20]: whether any hash ends in these bits. Most of a file's hashes are none of ours."""
+    """uint8 [hashes, licences]: 1 where the licence has the hash."""
+    starts: np.ndarray
+    """int32 [4097]: index of the first hash whose upper 12 bits are the place in this array or more."""
 
 
 def word_grams(text: bytes) -> np.ndarray:
@@ -68,12 +67,11 @@ def matches(text: bytes, *, least: float = 0.8) -> list[Match]:
     `least` is the share of a licence's text that must be there; above 0.5.
     """
     table = _table()
-    grams = word_grams(text)
-    grams = np.unique(grams[table.filter[grams & (2**_FILTER_BITS - 1)]])
-    if not len(grams):
-        return []
-    where = np.minimum(np.searchsorted(table.hashes, grams), len(table.hashes) - 1)
-    found = table.owners[where[table.hashes[where] == grams]].sum(axis=0) / table.sizes
+    seen = np.zeros(len(table.hashes), np.uint8)
+    _library().aixmeg_find_grams(
+        text, len(text), table.hashes.ctypes.data, table.starts.ctypes.data, seen.ctypes.data
+    )  # fmt: skip
+    found = table.owners[np.flatnonzero(seen)].sum(axis=0, dtype=np.uint16) / table.sizes
     left = np.where(found >= max(least, _SEEN), found, 0.0)
     result: list[Match] = []
     while some := np.count_nonzero(left):
@@ -106,16 +104,15 @@ def _table() -> _Table:
     ids = list(rows)
     prints = [read_fingerprint(rows[one]) for one in ids]
     hashes = np.unique(np.concatenate(prints))
-    owners = np.zeros((len(hashes), len(ids)), bool)
+    owners = np.zeros((len(hashes), len(ids)), np.uint8)
     inside = np.eye(len(ids))
     for row, (name, print_) in enumerate(zip(ids, prints, strict=True)):
-        owners[np.searchsorted(hashes, print_), row] = True
+        owners[np.searchsorted(hashes, print_), row] = 1
         for other, share in rows[name]["inside"].items():
             inside[row, ids.index(other)] = share
-    filter_ = np.zeros(2**_FILTER_BITS, bool)
-    filter_[hashes & (2**_FILTER_BITS - 1)] = True
+    starts = np.searchsorted(hashes >> 20, np.arange(4097)).astype(np.int32)
     words = np.array([rows[one]["words"] for one in ids], float)
-    return _Table(ids, words, np.array([len(one) for one in prints], float), inside, hashes, owners, filter_)
+    return _Table(ids, words, np.array([len(one) for one in prints], float), inside, hashes, owners, starts)
 
 
 @functools.cache
@@ -123,4 +120,6 @@ def _library() -> ctypes.CDLL:
     library = data_library()
     library.aixmeg_word_grams.restype = ctypes.c_int64
     library.aixmeg_word_grams.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+    library.aixmeg_find_grams.restype = None
+    library.aixmeg_find_grams.argtypes = [ctypes.c_char_p, ctypes.c_int64, *[ctypes.c_void_p] * 3]
     return library
