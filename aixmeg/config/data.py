@@ -31,6 +31,8 @@ class DataConfig:
     """With the epoch and the document it decides every choice."""
     epoch: int = 0
     """Another epoch draws other middles from the same files."""
+    epochs: int = 1
+    """Builds with other middles, for epoch, epoch + 1 …, that training takes turns with; 1 repeats the same middles."""
     workers: int = 0
     """Processes; 0 means one per core. The output does not depend on it."""
     sfim: SfimConfig = field(default_factory=SfimConfig)
@@ -40,6 +42,8 @@ class DataConfig:
 
     def problems(self, where: str) -> Iterator[str]:
         """Sentences on broken rules."""
+        if self.epochs < 1:
+            yield f"{where}.epochs={self.epochs} must be 1 or more"
         if not 0.0 <= self.ntp_repository_share <= self.ntp_share:
             yield (
                 f"{where}.ntp_repository_share={self.ntp_repository_share} must be between 0 and {where}.ntp_share="

@@ -7,6 +7,7 @@ tokenizer and the options are still the same, else it starts over; what readers 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import importlib.metadata
@@ -29,6 +30,7 @@ from aixmeg.data.packing import write_plan
 from aixmeg.data.parts import PART_BYTES, is_built, plan_parts
 from aixmeg.data.pool import build_parts
 from aixmeg.data.split import held_out
+from aixmeg.data.turns import epoch_folder
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, read_json, sync, write_error, write_json
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
@@ -38,7 +40,7 @@ UNIGRAM: Final = "train.unigram.npy"
 
 
 def build_data(config: Config) -> dict[str, Any]:
-    """Build the training data of `config` from its corpus and tokenizer; returns what data.json holds.
+    """Build the training data of `config` from its corpus and tokenizer, once per epoch; returns what data.json holds.
 
     Raises:
         UserError: no corpus or tokenizer, an empty corpus, one repository only, another build of the same folder at
@@ -46,10 +48,29 @@ def build_data(config: Config) -> dict[str, Any]:
     """
     tokenizer = CodeTokenizer.from_folder(config.paths.at("tokenizer"))
     shards = _find_shards(config.paths.at("corpus"))
-    folder = config.paths.at("data")
+    data = config.paths.at("data")
+    summaries = [
+        _build_epoch(
+            dataclasses.replace(config.data, epoch=config.data.epoch + number),
+            tokenizer,
+            shards,
+            epoch_folder(data, number),
+            seq_length=config.model.seq_length,
+        )
+        for number in range(config.data.epochs)
+    ]
+    for old in data.glob("epoch-*"):
+        if old not in {epoch_folder(data, number) for number in range(config.data.epochs)}:
+            shutil.rmtree(old)
+    return summaries[0]
+
+
+def _build_epoch(
+    config: DataConfig, tokenizer: CodeTokenizer, shards: list[Path], folder: Path, *, seq_length: int
+) -> dict[str, Any]:
     work = folder / ".build"
     with _locked(work):
-        parts_folder = work / f"parts-{_fingerprint(config.data, tokenizer, shards)}"
+        parts_folder = work / f"parts-{_fingerprint(config, tokenizer, shards)}"
         _keep_only(work, parts_folder)
         parts = plan_parts(shards, parts_folder)
         itemsize = token_type(tokenizer.vocab_size).itemsize
@@ -57,16 +78,16 @@ def build_data(config: Config) -> dict[str, Any]:
         total = sum(part.stop - part.start for part in parts)
         done = total - sum(part.stop - part.start for part in missing)
         with Progress("building examples", total=total) as progress:
-            for part in build_parts(missing, tokenizer, config.data):
+            for part in build_parts(missing, tokenizer, config):
                 done += part.stop - part.start
                 progress.bytes(done)
         runs, digests = read_runs(parts)
         out = work / "out"
-        summary = _assemble(out, runs, digests, tokenizer, config.data)
-        if config.data.packing.policy == "best_fit":
+        summary = _assemble(out, runs, digests, tokenizer, config)
+        if config.packing.policy == "best_fit":
             special = {"suffix": tokenizer.special.suffix, "middle": tokenizer.special.middle}
-            packed = write_plan(out / "train", seq_length=config.model.seq_length, special=special)
-            summary["packing"] = {"seq_length": config.model.seq_length, **packed}
+            packed = write_plan(out / "train", seq_length=seq_length, special=special)
+            summary["packing"] = {"seq_length": seq_length, **packed}
         _publish(out, folder, summary)
     return summary
 
@@ -105,7 +126,7 @@ def _locked(work: Path) -> Iterator[None]:
 
 def _choices(config: DataConfig) -> dict[str, Any]:
     """The options that the examples depend on."""
-    without = ("workers", "valid_share", "packing")
+    without = ("workers", "valid_share", "packing", "epochs")
     return {name: value for name, value in asdict(config).items() if name not in without}
 
 

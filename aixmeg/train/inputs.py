@@ -7,7 +7,9 @@ from typing import Any
 
 from aixmeg.config import Config
 from aixmeg.data.stream import TrainDataset, ValidDataset, unigram_loss
+from aixmeg.data.turns import Turns, epoch_folder
 from aixmeg.errors import UserError
+from aixmeg.train.batches import Samples
 from aixmeg.train.evaluate import held_out_windows
 
 
@@ -15,7 +17,7 @@ from aixmeg.train.evaluate import held_out_windows
 class Inputs:
     """What the loop reads."""
 
-    train: TrainDataset
+    train: Samples
     valid: ValidDataset | None
     """None when no repository was held out."""
     windows: list[int]
@@ -33,14 +35,18 @@ def open_inputs(config: Config, identity: dict[str, Any]) -> Inputs:
         UserError: a file is missing, cut off, or of another vocabulary.
     """
     folder, model = config.paths.at("data"), config.model
-    train = TrainDataset(
-        folder / "train",
-        seq_length=model.seq_length,
-        seed=config.train.seed,
-        vocab_size=model.vocab_size,
-        packing=config.data.packing,
-        rows=config.train.global_batch_size,
-    )
+    builds = [
+        TrainDataset(
+            epoch_folder(folder, number) / "train",
+            seq_length=model.seq_length,
+            seed=config.train.seed + number,
+            vocab_size=model.vocab_size,
+            packing=config.data.packing,
+            rows=config.train.global_batch_size,
+        )
+        for number in range(config.data.epochs)
+    ]
+    train = Turns(builds) if len(builds) > 1 else builds[0]
     if not (folder / "valid.idx").exists():
         return Inputs(train=train, valid=None, windows=[], unigram=None, identity=identity)
     valid = ValidDataset(folder / "valid", seq_length=model.seq_length, vocab_size=model.vocab_size)

@@ -11,6 +11,7 @@ from typing import Any
 
 import aixmeg
 from aixmeg.config import Config, dump_config
+from aixmeg.data.turns import epoch_folder
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, read_json, replace_folder, sha256_file, write_error, write_json
 from aixmeg.model.names import count_parameters
@@ -30,9 +31,10 @@ def check_inputs(config: Config) -> dict[str, Any]:
         UserError: one is missing, or they do not belong together.
     """
     folder = config.paths.at("data")
-    for name in ("data.json", "train.bin", "train.idx"):
-        if not (folder / name).exists():
-            raise UserError(f"{folder / name} does not exist; build the dataset first with `aixmeg data build`")
+    epochs = [epoch_folder(folder, number) for number in range(config.data.epochs)]
+    for path in (epoch / name for epoch in epochs for name in ("data.json", "train.bin", "train.idx")):
+        if not path.exists():
+            raise UserError(f"{path} does not exist; build the dataset first with `aixmeg data build`")
     built = read_json(folder / "data.json")
     vocabulary = built["vocab_size"]
     if vocabulary != config.model.vocab_size:
@@ -57,7 +59,7 @@ def check_inputs(config: Config) -> dict[str, Any]:
         "options": built.get("config"),
         "train_bytes": (folder / "train.bin").stat().st_size,
         "train_idx_sha256": sha256_file(folder / "train.idx"),
-    }
+    } | ({"epochs": [sha256_file(epoch / "train.idx") for epoch in epochs[1:]]} if len(epochs) > 1 else {})
 
 
 def prepare_run(run: Path, *, resume: bool) -> None:

@@ -333,3 +333,19 @@ def test_a_failed_rebuild_leaves_the_old_data(make_config, tmp_path):
     assert "cannot write" in done.stderr
     assert "Traceback" not in done.stderr
     assert {name: (tmp_path / "data" / name).read_bytes() for name in old} == old
+
+
+def test_every_epoch_is_a_build_of_its_own_with_other_middles(make_config, tmp_path):
+    config = make_config(packages(12))
+    build_data(replace(config, data=replace(config.data, epochs=2)))
+    data = tmp_path / "data"
+    first, second = np.load(data / "train.examples.npy"), np.load(data / "epoch-1" / "train.examples.npy")
+    assert len(first) == len(second)
+    assert (first["middle_offset"] != second["middle_offset"]).any()
+    later = replace(config, data=replace(config.data, epoch=1))
+    kept = contents(data / "epoch-1")
+    build_data(later)  # alone, and in the place of the first: the same bytes, and the second is gone
+    assert {name: one for name, one in contents(data).items() if name.startswith("train")} == {
+        name: one for name, one in kept.items() if name.startswith("train")
+    }
+    assert not (data / "epoch-1").exists()
