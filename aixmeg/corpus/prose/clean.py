@@ -23,11 +23,16 @@ _DIRECTIVE: Final = re.compile(
     r"\.\. (?:\|[^|\n]+\| )?(?:image|figure|contents|toctree|raw|meta|highlight)::.*|\.\. _[^:\n]+:.*"
 )
 """Of reStructuredText; the indented lines below belong to it."""
+_HINT: Final = re.compile(r"[\[<|]|://|contents", re.IGNORECASE)
+"""Of clutter, in a line: most have none."""
 _BLANKS: Final = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
 
 
 def blocks(text: str) -> Iterator[tuple[bool, str]]:
     """The text in pieces, each with whether it is a fenced code block (fences included); joined they are the text."""
+    if "```" not in text and "~~~" not in text:
+        yield False, text
+        return
     piece: list[str] = []
     fence = ""
     for line in text.splitlines(keepends=True):
@@ -70,7 +75,7 @@ def _without_clutter(text: str, counts: Counter[str]) -> str:
             counts["prose.contents"] += bool(bare)
             continue
         directive = bool(_DIRECTIVE.match(line))
-        name = "prose.contents" if directive else _clutter(line) if bare else ""
+        name = "prose.contents" if directive else _clutter(line) if _HINT.search(line) else ""
         if name:
             counts[name] += 1
         else:

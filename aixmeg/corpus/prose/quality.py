@@ -40,15 +40,17 @@ def shortcoming(text: str, config: ProseConfig) -> str | None:
     prose = "".join(piece for code, piece in blocks(text) if not code)
     if len(text.split(maxsplit=config.min_words)) < config.min_words:
         return "prose_too_short"
-    words = [word for word in prose.split()[:_MOST_WORDS] if _ANY.search(word)]  # without the marks of tables and lists
-    if not words or sum(_LETTER.search(word) is not None for word in words) < config.min_alphabetic_share * len(words):
+    words = [word for word in prose.split()[:_MOST_WORDS] if word[0].isalnum() or _ANY.search(word)]
+    # Words without the marks of tables and lists; most begin with a letter, which is faster to see.
+    alphabetic = sum(word[0].isalpha() or _LETTER.search(word) is not None for word in words)
+    if not words or alphabetic < config.min_alphabetic_share * len(words):
         return "prose_not_words"
     lines = [line.strip() for line in prose.splitlines() if line.strip()]
     bullets = sum(_BULLET.match(line) is not None for line in lines)
     if bullets > config.max_bullet_share * len(lines):
         return "prose_list"
-    spoken = [word.lower() for word in _WORD.findall(prose)[:_MOST_WORDS]]
-    if sum(word in _STOP_WORDS for word in spoken) < config.min_stop_words_share * len(spoken):
+    spoken = _WORD.findall(prose.lower())[:_MOST_WORDS]
+    if sum(map(_STOP_WORDS.__contains__, spoken)) < config.min_stop_words_share * len(spoken):
         return "prose_not_english"
     if config.repetition and is_repetitive(prose, spoken, config.repetition):
         return "prose_repetitive"
