@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import orjson
 
 from aixmeg.config import DataConfig
 from aixmeg.corpus import SourceFile
@@ -111,7 +111,7 @@ def build_part(part: Part, tokenizer: CodeTokenizer, config: DataConfig) -> None
         "runs": found,
     }
     with atomic_write(part.file(".json"), "wb") as file:
-        file.write(json.dumps(marker).encode())  # not indented: Python's encoder for that is ten times as slow
+        file.write(orjson.dumps(marker))
 
 
 class _Runs:
@@ -159,7 +159,7 @@ def _inputs(part: Part, digest: Any, trees: StoredTrees) -> Iterator[Input]:
 
 def _parse(line: bytes, shard: Path, position: int) -> tuple[SourceFile, bytes]:
     try:
-        source = SourceFile(**json.loads(line))
+        source = SourceFile(**orjson.loads(line))
         return source, source.text.encode()  # a lone surrogate, which JSON can spell, is no UTF-8
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
@@ -182,4 +182,4 @@ def _describe(encoded: Encoded) -> bytes:
     line: dict[str, Any] = {"repository": source.repository, "path": source.path, "language": source.language}
     if (span := choice.span) is not None:
         line |= {"start": span.start, "end": span.end, "kind": span.kind, "strategy": choice.strategy}
-    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+    return orjson.dumps(line) + b"\n"
