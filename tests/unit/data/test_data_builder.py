@@ -266,7 +266,7 @@ RECORD = (
         (b'{"repository": "r", "path"', "shard-00000.jsonl, byte 0: not a corpus record .JSONDecodeError"),
         (b'{"repository": "r", "path": "a.py", "language": "python"}\n', "not a corpus record .TypeError: .*'text'"),
         (RECORD % b"3", "not a corpus record .AttributeError: 'int'"),
-        (RECORD % b'"\\ud800"', "not a corpus record .UnicodeEncodeError"),
+        (RECORD % b'"\\ud800"', "not a corpus record .JSONDecodeError"),
     ],
 )
 def test_bad_corpora_are_refused(make_config, tmp_path, shard, message):
