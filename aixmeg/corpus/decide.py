@@ -280,11 +280,13 @@ def _spend(files: Files, spent: np.ndarray, budget: int) -> None:
 def _counted(job: Job, files: Files) -> tuple[Tally, Count]:
     """Drops by reason with examples, and what is kept."""
     tally, kept = Tally(), Count()
+    weights = np.zeros(len(files.bounds) - 1, "<u8")
     sample: dict[int, np.ndarray] = {}
     for first, rows, decisions in files.shards():
         number = np.bincount(decisions, minlength=len(REASONS) + 1)
         size = np.bincount(decisions, weights=rows["size"], minlength=len(REASONS) + 1)
         kept.add(int(number[0]), int(size[0]))
+        weights[np.searchsorted(files.bounds, first, side="right") - 1] = size[0]
         for code in np.flatnonzero(number[1:]) + 1:
             step, reason = REASONS[code - 1]
             tally.dropped.setdefault(step, {}).setdefault(reason, Count()).add(int(number[code]), int(size[code]))
@@ -292,6 +294,7 @@ def _counted(job: Job, files: Files) -> tuple[Tally, Count]:
                 [sample.get(int(code), np.zeros(0, np.int64)), first + np.flatnonzero(decisions == code)]
             )
             sample[int(code)] = found[np.argsort(mixed(found), kind="stable")[:EXAMPLES]]
+    (job.folder / "decide" / "kept").write_bytes(weights.tobytes())
     labels = _labels(job, files, np.unique(np.concatenate([np.zeros(0, np.int64), *sample.values()])))
     for code, found in sample.items():
         for file in found.tolist():

@@ -1,6 +1,6 @@
 """The state of a build: a hidden folder inside the corpus folder, from which a killed build goes on.
 
-    job.json, inputs.jsonl, inputs.offsets   what is built, from which inputs; others start over
+    job.json, inputs.jsonl, inputs.places     what is built, from which inputs; others start over
     scan/00000.{rows,names,repositories,near,json}    what was read of an input
     gather/…                                 what is known of each repository; gather/00000.json completes it
     judge/00000.{codes,licences,json}        licences of an input's files
@@ -27,6 +27,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from aixmeg.config import CorpusConfig
 from aixmeg.corpus.source_file import SHARD_FILES, shard_name
 from aixmeg.corpus.sources import Input
@@ -37,6 +39,9 @@ STATE_FOLDER: Final = ".building"
 PHASES: Final = ("scan", "gather", "judge", "decide", "clean", "order")
 SINGLE: Final = ("gather", "decide")
 """Phases of one shard: they see the whole corpus."""
+
+PLACE: Final = np.dtype([("line", "<u8"), ("bytes", "<u8")])
+"""Of an input: where its line begins, and the estimate of its bytes."""
 
 
 class Job:
@@ -69,6 +74,16 @@ class Job:
         """The shards of a phase that are still to be done."""
         return [shard for shard in range(self.shards(phase)) if not self.done(phase, shard).exists()]
 
+    def heaviest_first(self, phase: str, shards: list[int]) -> list[int]:
+        """Shards of a phase in an order that leaves no worker with a long one at the end."""
+        if phase in ("scan", "judge"):
+            sizes = np.fromfile(self.folder / "inputs.places", PLACE)["bytes"]
+        elif phase == "clean":
+            sizes = np.fromfile(self.folder / "decide" / "kept", "<u8")
+        else:
+            return shards
+        return [shards[place] for place in np.argsort(-sizes[shards].astype(np.int64), kind="stable").tolist()]
+
     def described(self) -> dict[str, Any]:
         """job.json: fingerprint, config, output, inputs (their number), bytes (their estimate)."""
         return read_json(self.description)
@@ -79,9 +94,9 @@ class Job:
 
     def input(self, number: int) -> Input:
         """An input."""
-        with (self.folder / "inputs.offsets").open("rb") as offsets, (self.folder / "inputs.jsonl").open("rb") as lines:
-            offsets.seek(8 * number)
-            lines.seek(int.from_bytes(offsets.read(8), "little"))
+        place = np.fromfile(self.folder / "inputs.places", PLACE, count=1, offset=number * PLACE.itemsize)
+        with (self.folder / "inputs.jsonl").open("rb") as lines:
+            lines.seek(int(place["line"][0]))
             return Input.from_json(json.loads(lines.readline()))
 
     def describe(self, inputs: Iterable[Input], config: CorpusConfig, output: Path, stamp: str) -> bool:
@@ -91,23 +106,23 @@ class Job:
             Whether there is anything to read.
         """
         digest = hashlib.sha256(stamp.encode())
-        offsets, size, place = array("Q"), 0, 0
+        places, size, line_at = array("Q"), 0, 0
         with atomic_write(self.folder / "inputs.jsonl", "wb") as out:
             for one in inputs:
                 line = json.dumps(one.to_json(), ensure_ascii=True).encode() + b"\n"
                 digest.update(line)
                 out.write(line)
-                offsets.append(place)
-                place += len(line)
+                places.extend((line_at, one.bytes))
+                line_at += len(line)
                 size += one.bytes
-        with atomic_write(self.folder / "inputs.offsets", "wb") as out:
-            out.write(offsets.tobytes())  # little-endian, as every machine that this runs on
+        with atomic_write(self.folder / "inputs.places", "wb") as out:
+            out.write(places.tobytes())  # little-endian, as every machine that this runs on
         fingerprint = digest.hexdigest()
         if not self._is_of(fingerprint):
             plain = json.loads(json.dumps(dataclasses.asdict(config), default=str))
             self._restart({"fingerprint": fingerprint, "config": plain, "output": str(output.resolve()),
-                           "inputs": len(offsets), "bytes": size})  # fmt: skip
-        return bool(offsets)
+                           "inputs": len(places) // 2, "bytes": size})  # fmt: skip
+        return bool(places)
 
     def _is_of(self, fingerprint: str) -> bool:
         try:

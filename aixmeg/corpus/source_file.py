@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,11 +47,13 @@ class SourceFile:
 
     def to_line(self) -> bytes:
         r"""The JSON line, ending in b"\n" and holding no other; U+2028 and the like stand as they are."""
-        record = asdict(self)
-        for name in ("licence", "tags"):
-            if not record[name]:
-                del record[name]
+        record = {name: getattr(self, name) for name in _FIELDS}
+        record |= {name: value for name in _OPTIONAL if (value := getattr(self, name))}
         return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+
+
+_OPTIONAL: Final = ("licence", "tags")
+_FIELDS: Final = tuple(one.name for one in fields(SourceFile) if one.name not in _OPTIONAL)
 
 
 def shard_name(number: int, kind: str = "jsonl") -> str:

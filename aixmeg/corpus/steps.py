@@ -23,6 +23,8 @@ class Row:
     name: str
     """Also of its section of the configuration, where it has one."""
     make: Callable[[CorpusConfig], Step]
+    code_only: bool = False
+    """Whether it passes over natural language, which the step `prose` tags."""
 
 
 class StepDropped(Dropped):
@@ -37,12 +39,13 @@ class Steps:
     """The enabled steps of a phase, made once per worker."""
 
     def __init__(self, rows: Iterable[Row], config: CorpusConfig) -> None:
-        made = [(row.name, row.make(config)) for row in rows if _enabled(row.name, config)]
-        self._runs: list[list[tuple[str, Step]]] = [[]]
-        for name, step in made:  # a step that prepares begins a new run
-            if hasattr(step, "prepare"):
-                self._runs.append([])
-            self._runs[-1].append((name, step))
+        self._runs: list[list[tuple[Row, Step]]] = [[]]
+        for row in rows:
+            if getattr(getattr(config, row.name, None), "enabled", True):
+                step = row.make(config)
+                if hasattr(step, "prepare"):  # it begins a new run
+                    self._runs.append([])
+                self._runs[-1].append((row, step))
         self._spent: dict[str, float] = {}
 
     def __call__(self, documents: Sequence[Document], at: Callable[[int], None]) -> list[StepDropped | None]:
@@ -58,7 +61,7 @@ class Steps:
             if run and (prepare := getattr(run[0][1], "prepare", None)) is not None:
                 start = cpu_seconds()
                 prepare([one for one, drop in zip(documents, dropped, strict=True) if drop is None])
-                self.spend(run[0][0], cpu_seconds() - start)
+                self.spend(run[0][0].name, cpu_seconds() - start)
             for number, document in enumerate(documents):
                 if run and dropped[number] is None:
                     at(number)
@@ -66,16 +69,18 @@ class Steps:
             at(-1)
         return dropped
 
-    def _through(self, run: list[tuple[str, Step]], document: Document) -> StepDropped | None:
+    def _through(self, run: list[tuple[Row, Step]], document: Document) -> StepDropped | None:
         before = time.process_time()
-        for name, step in run:
+        for row, step in run:
+            if row.code_only and document.tags.get("kind") == "prose":
+                continue
             try:
                 step(document)
             except Dropped as drop:
-                return StepDropped(name, drop.reason)
+                return StepDropped(row.name, drop.reason)
             finally:
                 now = time.process_time()
-                self.spend(name, now - before)
+                self.spend(row.name, now - before)
                 before = now
         return None
 
@@ -89,8 +94,16 @@ class Steps:
         return spent
 
 
-def _enabled(name: str, config: CorpusConfig) -> bool:
-    return getattr(getattr(config, name, None), "enabled", True)
+def _prose(config: CorpusConfig) -> Step:
+    from aixmeg.corpus.prose import make_step
+
+    return make_step(config.prose)
+
+
+def _prose_again(config: CorpusConfig) -> Step:
+    from aixmeg.corpus.prose import make_cleaner
+
+    return make_cleaner(config.prose)
 
 
 def _generated(config: CorpusConfig) -> Step:
@@ -111,6 +124,12 @@ def _syntax(config: CorpusConfig) -> Step:
     return make_step(config.max_error_share, config.error_share_of)
 
 
+def _commented(config: CorpusConfig) -> Step:
+    from aixmeg.corpus.commented import make_step
+
+    return make_step(config.commented)
+
+
 def _defects(config: CorpusConfig) -> Step:
     from aixmeg.corpus.defects import make_step
 
@@ -123,17 +142,19 @@ def _decontaminate(config: CorpusConfig) -> Step:
     return make_step(config.decontaminate)
 
 
-SCAN: Final[tuple[Row, ...]] = (Row("generated", _generated),)
+SCAN: Final[tuple[Row, ...]] = (Row("prose", _prose), Row("generated", _generated, code_only=True))
 """Cheap steps, run on every file before duplicates are dropped. They judge; the text stays as it is."""
 CLEAN: Final[tuple[Row, ...]] = (
+    Row("prose", _prose_again),
     Row("scrub", _scrub),
-    Row("syntax", _syntax),
-    Row("defects", _defects),
+    Row("syntax", _syntax, code_only=True),
+    Row("commented", _commented, code_only=True),
+    Row("defects", _defects, code_only=True),
     Row("decontaminate", _decontaminate),
 )
 """Steps run on the files that are kept so far. They may change the text."""
 STEP_ORDER: Final = (
-    "sources", "text", "generated", "prose", "licence", "rank", "exact", "near", "budget", "reread", "scrub", "syntax",
+    "sources", "text", "prose", "generated", "licence", "rank", "exact", "near", "budget", "reread", "scrub", "syntax",
     "commented", "defects", "decontaminate",
 )  # fmt: skip
 """In which a file meets them: the stages of the report's funnel."""
