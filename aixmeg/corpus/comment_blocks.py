@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import re
 from collections.abc import Iterator
@@ -10,14 +11,16 @@ from typing import Final
 
 import numpy as np
 
+from aixmeg.native.library import data_library
 from aixmeg.syntax import SyntaxTree
 
 _COMMENT: Final = re.compile(r"(?:line_|block_|multiline_|doc_|documentation_)?comment")
 _STARS: Final = re.compile(rb"\s*\*+(?=\s|$)")  # not `*p = 1;`
-_BLANKS: Final = b" \t\r"
 _TAB: Final = 4
-_NEAR: Final = 200
-"""Most blanks between two comments of a block."""
+
+
+_PER_END: Final = 4
+"""One line of so many, at least, ends in `;` or another byte that sentences rarely end in."""
 
 
 @dataclass(frozen=True)
@@ -59,94 +62,57 @@ class Block:
 
 
 def find_blocks(tree: SyntaxTree, min_lines: int) -> Iterator[Block]:
-    """Blocks of at least `min_lines` lines, documentation left out, in document order."""
+    """Blocks that may be code, of at least `min_lines` lines, documentation left out, in document order."""
     marks = MARKS.get(tree.language.grammar or "")
-    is_comment = _comment_kinds(tree.kinds)
-    found = np.flatnonzero(is_comment[tree.kind])
-    if marks is None or not len(found):
+    if marks is None:
         return
-    # One copy of each: Rust has comments inside comments.
-    found = found[~is_comment[tree.kind[tree.parent[found]]]]
-    start, end = tree.start[found].astype(np.int64), tree.end[found].astype(np.int64)
-    for first, last in _candidates(start, end, min_lines):
-        if first == last:
-            block = _of_block_comment(tree.source, int(start[first]), int(end[first]), marks)
-            blocks = [] if block is None else [block]
-        else:
-            blocks = _of_line_comments(
-                tree.source, start[first : last + 1].tolist(), end[first : last + 1].tolist(), marks
-            )
-        yield from (block for block in blocks if len(block.lines) >= min_lines)
+    source, kinds = tree.source, _comment_kinds(tree.kinds)
+    capacity = len(source) // (2 * min_lines) + 1  # a line has a mark and an end
+    found = np.empty((capacity, 3), np.int64)
+    columns = (tree.start, tree.end, tree.parent, tree.kind)
+    count = _library().aixmeg_comment_runs(
+        len(tree.start), *(column.ctypes.data for column in columns), kinds.ctypes.data, source, len(source),
+        marks.line, marks.block[0] if marks.block else b"", b"".join(doc + b"\0" for doc in marks.doc),
+        min_lines, _PER_END, found.ctypes.data, capacity,
+    )  # fmt: skip
+    for start, end, is_block in found[:count].tolist():
+        lines = (_of_block_comment if is_block else _of_line_comments)(source[start:end], marks)
+        if len(lines) >= min_lines:
+            yield Block(start, end, lines)
 
 
 @functools.cache
 def _comment_kinds(kinds: tuple[str, ...]) -> np.ndarray:
-    return np.array([_COMMENT.fullmatch(kind) is not None for kind in kinds])
+    return np.array([_COMMENT.fullmatch(kind) is not None for kind in kinds], np.uint8)
 
 
-def _candidates(start: np.ndarray, end: np.ndarray, min_lines: int) -> Iterator[tuple[int, int]]:
-    """Runs of comments near each other, and single ones that are long enough: cheap, as most files have none."""
-    breaks = np.flatnonzero(start[1:] - end[:-1] > _NEAR) + 1
-    first = np.concatenate(([0], breaks))
-    last = np.concatenate((breaks, [len(start)])) - 1
-    long = (last - first + 1 >= min_lines).nonzero()[0]
-    yield from ((int(first[run]), int(last[run])) for run in long if first[run] != last[run])
-    wide = (end - start >= 4 * min_lines).nonzero()[0]
-    yield from ((int(one), int(one)) for one in wide)
+@functools.cache
+def _library() -> ctypes.CDLL:
+    library = data_library()
+    pointer, size, text = ctypes.c_void_p, ctypes.c_int64, ctypes.c_char_p
+    library.aixmeg_comment_runs.restype = size
+    library.aixmeg_comment_runs.argtypes = [size, *[pointer] * 5, text, size, *[text] * 3, size, size, pointer, size]
+    return library
 
 
-def _line_start(source: bytes, offset: int) -> int:
-    return source.rfind(b"\n", 0, offset) + 1
+def _of_line_comments(text: bytes, marks: Marks) -> tuple[bytes, ...]:
+    rows = []
+    for row in text.rstrip(b"\r\n").split(b"\n"):
+        blanks, _, rest = row.partition(marks.line)
+        rows.append((len(blanks.expandtabs(_TAB)), rest.lstrip(marks.line[-1:])))
+    return _level(rows)
 
 
-def _of_line_comments(source: bytes, start: list[int], end: list[int], marks: Marks) -> list[Block]:
-    blocks: list[Block] = []
-    rows: list[tuple[int, bytes]] = []  # column of the mark, text behind it
-    begin = stop = -1
-
-    def close() -> None:
-        nonlocal rows
-        if rows:
-            blocks.append(Block(begin, stop, _level(rows)))
-        rows = []
-
-    for at, until in zip(start, end, strict=True):
-        line = _line_start(source, at)
-        text = source[at:until].rstrip(b"\r\n")
-        whole = not source[line:at].strip(_BLANKS) and b"\n" not in text
-        if not whole or not text.startswith(marks.line) or text.startswith(marks.doc):
-            close()
-            continue
-        if rows and line != stop:
-            close()
-        if not rows:
-            begin = line
-        newline = source.find(b"\n", at)
-        stop = len(source) if newline < 0 else newline + 1
-        rest = text[len(marks.line) :].lstrip(marks.line[-1:])
-        rows.append((len(source[line:at].expandtabs(_TAB)), rest))
-    close()
-    return blocks
-
-
-def _of_block_comment(source: bytes, start: int, end: int, marks: Marks) -> Block | None:
-    text = source[start:end]
-    if marks.block is None or not text.startswith(marks.block[0]) or text.startswith(marks.doc) or b"\n" not in text:
-        return None
-    line = _line_start(source, start)
-    newline = source.find(b"\n", end)
-    stop = len(source) if newline < 0 else newline + 1
-    if source[line:start].strip(_BLANKS) or source[end:stop].strip():
-        return None
-    inside = text.removesuffix(marks.block[1])[len(marks.block[0]) :].split(b"\n")
-    if all(_STARS.match(row) for row in inside[1:] if row.strip()):
-        inside = [inside[0], *(_STARS.sub(b"", row) for row in inside[1:])]
-    rows = [(0, row) for row in inside]
-    while rows and not rows[0][1].strip():
+def _of_block_comment(text: bytes, marks: Marks) -> tuple[bytes, ...]:
+    assert marks.block is not None
+    rows = text.strip().removesuffix(marks.block[1])[len(marks.block[0]) :].split(b"\n")
+    if all(_STARS.match(row) for row in rows[1:] if row.strip()):
+        rows = [rows[0], *(_STARS.sub(b"", row) for row in rows[1:])]
+    while rows and not rows[0].strip():
         rows.pop(0)
-    while rows and not rows[-1][1].strip():
+    while rows and not rows[-1].strip():
         rows.pop()
-    return Block(line, stop, _level(rows))
+    return _level([(0, row) for row in rows])
 
 
 def _level(rows: list[tuple[int, bytes]]) -> tuple[bytes, ...]:

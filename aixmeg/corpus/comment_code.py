@@ -102,7 +102,8 @@ def is_code(language: Language, lines: tuple[bytes, ...], *, max_error_share: fl
         min_code_share: share of the lines that must look like code, and of those that must be inside structures.
     """
     grammar = language.grammar or ""
-    looks = _looks(lines, comment=MARKS[grammar].line, prose_parses=grammar in _COMMAND_LIKE)
+    most = _LEAD + (1 - min_code_share) * len(lines)
+    looks = _looks(lines, comment=MARKS[grammar].line, prose_parses=grammar in _COMMAND_LIKE, most=most)
     if looks is None:
         return False
     for first in _starts(lines, looks):
@@ -132,9 +133,13 @@ def _indent(line: bytes) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _looks(lines: tuple[bytes, ...], *, comment: bytes, prose_parses: bool) -> dict[int, bool] | None:
-    """Whether each line that says something looks like code, by its number; None for what is left alone."""
+def _looks(lines: tuple[bytes, ...], *, comment: bytes, prose_parses: bool, most: float) -> dict[int, bool] | None:
+    """Whether each line that says something looks like code, by its number; None for what is left alone.
+
+    More than `most` lines that do not settle it too.
+    """
     looks: dict[int, bool] = {}
+    misses = 0
     for number, line in enumerate(lines):
         if _NEUTRAL.fullmatch(line) or line.lstrip().startswith(comment):
             continue
@@ -144,17 +149,23 @@ def _looks(lines: tuple[bytes, ...], *, comment: bytes, prose_parses: bool) -> d
         if _ALOOF.match(line):
             return None
         bare = _TRAILING.sub(b"", _STRING.sub(b'""', line)).rstrip()
-        code = _REMARK.match(bare) is None and (
-            (_SENTENCE.search(bare) is None and _STRONG.search(bare) is not None)
-            or (_SENTENCE.search(bare) is None and not prose_parses and _WEAK.search(bare) is not None)
-            or _OPEN_END.search(bare) is not None
-        )
+        code = _REMARK.match(bare) is None and _is_code_line(bare, prose_parses)
         if bare.endswith(b":") and not _COLON.match(bare):  # `set by calloc():`, then what it sets
             return None
         if not code and _EXAMPLE.search(bare):
             return None
         looks[number] = code
+        misses += not code
+        if misses > most:
+            return None
     return looks
+
+
+def _is_code_line(bare: bytes, prose_parses: bool) -> bool:
+    if _OPEN_END.search(bare):
+        return True
+    looks = _STRONG.search(bare) or (not prose_parses and _WEAK.search(bare))
+    return bool(looks) and _SENTENCE.search(bare) is None
 
 
 def _parses(

@@ -30,9 +30,8 @@ from aixmeg.syntax.tree import SyntaxTree, names, tree_of
 
 _MAGIC: Final = b"AST\x01"
 _HEADER: Final = struct.Struct("<4s6I")
-_CODE_BYTES: Final = 2
-_REST_BYTES: Final = 25
-"""The most of each stream that a node takes."""
+_NODE_BYTES: Final = 27
+"""The most that a node takes in the streams."""
 _LEVEL: Final = 1
 
 
@@ -43,15 +42,11 @@ class StaleSyntax(UserError):
 def pack(tree: SyntaxTree) -> bytes:
     """The tree as bytes, about a tenth of the source's length."""
     n = len(tree.start)
-    codes = np.empty(_CODE_BYTES * n, np.uint8)
-    rest = np.empty(_REST_BYTES * n, np.uint8)  # pages that are not written to are never there
+    streams = np.empty(_NODE_BYTES * n, np.uint8)  # pages that are not written to are never there
     lengths = (ctypes.c_int64 * 2)()
-    _library().aixmeg_tree_pack(
-        n, *_columns_of(tree), tree.source, len(tree.source), codes.ctypes.data, rest.ctypes.data, lengths
-    )
+    _library().aixmeg_tree_pack(n, *_columns_of(tree), tree.source, len(tree.source), streams.ctypes.data, lengths)
     codes_length, rest_length = lengths
-    squeezed = zlib.compressobj(_LEVEL)
-    body = squeezed.compress(codes[:codes_length].data) + squeezed.compress(rest[:rest_length].data) + squeezed.flush()
+    body = zlib.compress(streams[: codes_length + rest_length].data, _LEVEL)
     header = _HEADER.pack(
         _MAGIC, _fingerprint(tree.language), n, len(tree.source), tree.error_bytes, codes_length, rest_length
     )
@@ -112,7 +107,7 @@ def _library() -> ctypes.CDLL:
     library = data_library()
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     library.aixmeg_tree_pack.restype = None
-    library.aixmeg_tree_pack.argtypes = [size, *[pointer] * 6, ctypes.c_char_p, size, *[pointer] * 3]
+    library.aixmeg_tree_pack.argtypes = [size, *[pointer] * 6, ctypes.c_char_p, size, pointer, pointer]
     library.aixmeg_tree_unpack.restype = ctypes.c_int32
     library.aixmeg_tree_unpack.argtypes = [ctypes.c_char_p, size, size, ctypes.c_char_p, size, size, pointer]
     return library

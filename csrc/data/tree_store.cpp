@@ -169,14 +169,14 @@ class Reader {
 
 }  // namespace
 
-// Writes the streams of a tree of n nodes. `codes` has room for 2 n bytes, `rest` for 25 n; `lengths` gets the bytes
-// used of each. The tree is one that tree-sitter made: parents come before their children.
+// Writes both streams of a tree of n nodes, one behind the other, into `out`, which has room for 27 n bytes; `lengths`
+// gets the bytes of each. Parents come before their children, as tree-sitter gives them.
 AIXMEG_API void aixmeg_tree_pack(int64_t n, const uint32_t* start, const uint32_t* end, const int32_t* parent,
                                  const uint16_t* kind, const uint16_t* field, const uint8_t* flags,
-                                 const uint8_t* source, int64_t source_length, uint8_t* codes, uint8_t* rest,
-                                 int64_t* lengths) {
+                                 const uint8_t* source, int64_t source_length, uint8_t* streams, int64_t* lengths) {
   Scanner scan(source, source_length);
-  Writer out(codes, rest);
+  uint8_t* rest = streams + 2 * n;  // a code has at most two bytes
+  Writer out(streams, rest);
   std::vector<int32_t> last_child(static_cast<size_t>(n), -1);
   for (int64_t i = 1; i < n; i++) last_child[parent[i]] = static_cast<int32_t>(i);
   int64_t place = 0;
@@ -210,6 +210,7 @@ AIXMEG_API void aixmeg_tree_pack(int64_t n, const uint32_t* start, const uint32_
   }
   lengths[0] = out.codes_length;
   lengths[1] = out.rest_length;
+  std::memmove(streams + out.codes_length, rest, static_cast<size_t>(out.rest_length));
 }
 
 // Fills the columns of n nodes from both streams, one behind the other; the columns lie one behind the other: start,
