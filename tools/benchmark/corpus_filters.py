@@ -45,6 +45,8 @@ def read(folders: list[Path], endings: set[str], megabytes: float) -> list[Docum
     result, size = [], 0
     for folder in folders:
         for path in sorted(one for one in folder.rglob("*") if one.suffix in endings and one.is_file()):
+            if "site-packages" in path.relative_to(folder).parts:  # below the standard library: the other folder
+                continue
             content = path.read_bytes()
             if 64 <= len(content) <= 1_000_000 and size < megabytes * 1e6:
                 language = language_of(path)

@@ -150,6 +150,11 @@ def test_what_the_source_says():
     assert decided(known, "a.py", metadata={"licences": ["GPL-3.0-only"]}).reason == "licence_copyleft"
 
 
+def test_the_source_knows_a_text_that_we_do_not():
+    files = {"LICENSE": b"You must dance under the full moon before you use this work. " * 3, "a.py": CODE}
+    assert decided(files, "a.py", metadata={"licences": ["MIT"]}).kept
+
+
 def test_policy():
     files = {"a.py": b"# SPDX-License-Identifier: MPL-2.0\n", "b.py": b"# SPDX-License-Identifier: MIT\n"}
     assert decided(files, "a.py", LicenceConfig(also_keep=("MPL-2.0",))).kept

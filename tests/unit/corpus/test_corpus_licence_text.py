@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aixmeg.corpus.licence.comment import leading_comment
-from aixmeg.corpus.licence.evidence import own_licence, text_licence
+from aixmeg.corpus.licence.evidence import _told_apart, own_licence, text_licence
 from aixmeg.corpus.licence.expression import NoExpressionError, judge, parse
 from aixmeg.corpus.licence.notices import notice, words_of
 from aixmeg.corpus.licence.table import CLASS_OF, CLASSES, spdx_id
@@ -164,6 +164,23 @@ def test_or_needs_one_and_needs_all():
     assert verdicts["MIT AND GPL-3.0-only"] == (False, "copyleft")
     assert verdicts["MPL-2.0 AND GPL-3.0-only"] == (False, "copyleft")
     assert verdicts["GPL-3.0-only OR MPL-2.0"] == (False, "weak_copyleft")
+
+
+def test_a_policy_may_keep_the_stricter_ones_only():
+    def copyleft(one):
+        return one.kind in ("copyleft", "weak_copyleft")
+
+    assert judge(parse("MIT OR MPL-2.0"), copyleft) == (True, "weak_copyleft")
+    assert judge(parse("GPL-3.0-only AND MIT"), copyleft) == (False, "permissive")
+    assert judge(parse("GPL-2.0-only WITH Classpath-exception-2.0"), copyleft) == (True, "weak_copyleft")
+    assert judge(parse("GPL-2.0-only WITH Other-exception"), copyleft) == (True, "copyleft")
+
+
+def test_texts_that_are_told_apart_by_their_words():
+    keeping = "provided that the above copyright notice and this permission notice appear in all copies"
+    assert [_told_apart(one, keeping, alone=True) for one in ("ISC", "0BSD", "MIT-0")] == ["ISC", "ISC", "MIT"]
+    assert [_told_apart(one, "", alone=True) for one in ("ISC", "MIT", "NCSA")] == ["0BSD", "MIT-0", "NCSA"]
+    assert _told_apart("NCSA", "", alone=False) == "" and _told_apart("Zlib", "", alone=True) == "Zlib"
 
 
 def test_the_table():

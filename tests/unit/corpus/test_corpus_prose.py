@@ -187,6 +187,14 @@ def test_repetition_by_lines_paragraphs_and_phrases():
     assert repetitive([f"{line} if it is not what you want then" for line in fresh])  # an 8-gram in every line
 
 
+def test_long_passages_have_a_lower_limit_than_short_ones():
+    fresh = [f"word{number}" for number in range(1000)]
+    passage = fresh[:130]  # 12 % of what follows: above the limit of 10-grams, below that of 5-grams
+    assert is_repetitive(" ".join(fresh + passage), fresh + passage)
+    phrases = [word for at in range(0, 130, 6) for word in (*fresh[at : at + 6], f"x{at}", f"y{at}")]
+    assert not is_repetitive(" ".join(fresh + phrases), fresh + phrases)
+
+
 ROW = {
     "title": "How do I sort?",
     "question": "<p>I have a <code>list</code>.</p>\n<pre><code>x = [2, 1] &lt; y\n</code></pre>",
