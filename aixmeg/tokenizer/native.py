@@ -19,8 +19,8 @@ from aixmeg.tokenizer.model_file import ModelFacts
 from aixmeg.tokenizer.reference import NotUtf8Error
 
 CACHE_BITS: Final = 18
-"""Default log2 of the remembered sets: 262,144 sets of 128 bytes, 32 MB once all are used."""
-_ROOM: Final = 7
+"""Default log2 of the remembered sets: 262,144 sets of about 132 bytes, 34 MB once all are used."""
+_ROOM: Final = 15
 """Ids that the encoder may write past the last."""
 _Int64 = ctypes.c_int64
 _OneSlice = ctypes.c_int64 * 2

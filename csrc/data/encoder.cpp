@@ -22,8 +22,9 @@ enum Failure : int64_t { kBadArguments = -1, kBadUtf8 = -2, kNoMemory = -3, kSeg
 
 using Short = Cache<1, 5>;  // most segments are words of up to 8 bytes
 using Long = Cache<4, 7>;
+using Wide = Cache<8, 15>;      // mostly indentation and the word behind it
 constexpr size_t kBlock = 256;  // bytes that are looked at before their segments are encoded
-constexpr size_t kRoom = 7;     // ids that are copied from an entry, used or not
+constexpr size_t kRoom = 15;    // ids that are copied from an entry, used or not
 
 class Encoder {
  public:
@@ -32,7 +33,8 @@ class Encoder {
         bpe_(*vocabulary_),
         split_boundary_(split_boundary),
         short_(cache_bits),
-        long_(cache_bits > 0 ? cache_bits - 1 : 0) {
+        long_(std::max(cache_bits - 1, 0)),
+        wide_(std::max(cache_bits - 5, 0)) {
     for (int byte = 0; byte < 0x80; ++byte) {
       const auto text = static_cast<uint8_t>(byte);
       single_[byte] = kNone;
@@ -127,19 +129,29 @@ class Encoder {
         const size_t end = at + __builtin_ctzll(cuts);
         next->text = text + *start;
         next->length = end - *start;
-        if (next->length > 1 && next->length <= Short::kBytes) {
-          next->key = Short::key(next->text, next->length, readable - *start);
-          __builtin_prefetch(next->set = short_.set_of(next->key, next->length));
-        } else if (next->length > 1 && next->length <= Long::kBytes) {
-          auto* const set = long_.set_of(Long::key(next->text, next->length, readable - *start), next->length);
-          __builtin_prefetch(next->set = set);
-          __builtin_prefetch(set + 1);
+        const size_t left = readable - *start;
+        if (next->length > Short::kBytes) {
+          if (next->length <= Long::kBytes) {
+            next->set = fetch(long_, *next, Long::key(next->text, next->length, left));
+          } else if (next->length <= Wide::kBytes) {
+            next->set = fetch(wide_, *next, Wide::key(next->text, next->length, left));
+          }
+        } else if (next->length > 1) {
+          next->key = Short::key(next->text, next->length, left);
+          next->set = fetch(short_, *next, next->key);
         }
         ++next;
         *start = end;
       }
     }
     return next - pending;
+  }
+
+  template <class Table>
+  void* fetch(Table& table, const Pending& one, const typename Table::Key& key) {
+    auto* const set = table.set_of(key, one.length);
+    Table::fetch(set);
+    return set;
   }
 
   int64_t segment(const Pending& one, size_t readable, int32_t* ids) {
@@ -149,6 +161,7 @@ class Encoder {
     }
     if (one.length <= Short::kBytes) return cached<Short>(one, one.key, ids);
     if (one.length <= Long::kBytes) return cached<Long>(one, Long::key(one.text, one.length, readable), ids);
+    if (one.length <= Wide::kBytes) return cached<Wide>(one, Wide::key(one.text, one.length, readable), ids);
     const size_t count = bpe_.encode(one.text, one.length, ids);
     return count == Bpe::kTooLong ? kSegmentTooLong : static_cast<int64_t>(count);
   }
@@ -170,6 +183,7 @@ class Encoder {
   const bool split_boundary_;
   Short short_;
   Long long_;
+  Wide wide_;
   int32_t single_[128];  // ids of the ASCII characters alone
   std::mutex mutex_;     // two threads with one encoder take turns
 };
@@ -196,7 +210,7 @@ AIXMEG_API void* aixmeg_encoder_new(const uint8_t* blob, const int64_t* ends, co
 AIXMEG_API void aixmeg_encoder_free(void* encoder) { delete static_cast<Encoder*>(encoder); }
 
 // Ids of each slice data[bounds[2 i], bounds[2 i + 1]), one after the other; ends[i] is the number of ids up to the end
-// of slice i. `ids` has room for the slices' bytes and 7 more. Returns the number of ids; -1 bounds or room are wrong,
+// of slice i. `ids` has room for the slices' bytes and 15 more. Returns the number of ids; -1 bounds or room are wrong,
 // -2 no UTF-8 at *where, -3 no memory, -4 more than 2^31 - 1 bytes without a place to cut.
 AIXMEG_API int64_t aixmeg_encoder_encode(void* encoder, const uint8_t* data, int64_t size, const int64_t* bounds,
                                          int64_t slices, int32_t* ids, int64_t room, int64_t* ends, int64_t* where) {

@@ -52,7 +52,13 @@ size_t Bpe::encode_short(const uint8_t* text, size_t size, int32_t* ids) {
     const size_t length = char_length(text[i]);
     lengths[n] = static_cast<uint8_t>(length);
     symbols[n] = vocabulary_.symbol_of(text + i, length);
-    if (n) pair(n - 1);
+    if (n && (text[i - 1] | text[i]) < 0x80) {
+      const Vocabulary::Join join = vocabulary_.join_ascii(text[i - 1], text[i]);
+      joined[n - 1] = join.symbol;
+      ranks[n - 1] = join.rank;
+    } else if (n) {
+      pair(n - 1);
+    }
     i += length;
   }
   for (;;) {

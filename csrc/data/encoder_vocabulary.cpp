@@ -174,6 +174,9 @@ void Vocabulary::add_joins(const std::vector<std::string>& normal, const float* 
     table_[slot] = join;
   }
   normal_.clear();
+  for (int left = 0; left < 128; ++left) {
+    for (int right = 0; right < 128; ++right) ascii_joins_.push_back(join(ascii_[left], ascii_[right]));
+  }
 }
 
 size_t Vocabulary::match_user_defined(const uint8_t* text, size_t size, int32_t* id) const {

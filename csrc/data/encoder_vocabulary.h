@@ -69,6 +69,9 @@ class Vocabulary {
     }
   }
 
+  // `join` of two ASCII characters: nearly all of the first looks at a text, in a table that stays in the cache.
+  Join join_ascii(uint8_t left, uint8_t right) const { return ascii_joins_[left * 128 + right]; }
+
   bool has_user_defined() const { return !trie_.empty(); }
 
   // Length in bytes of the longest user-defined symbol that `text` begins with, 0 for none.
@@ -114,6 +117,7 @@ class Vocabulary {
   int32_t extra_ = 0;  // symbols from count_ on: characters that are no piece by themselves
   std::vector<uint64_t> known_ = std::vector<uint64_t>(size_t{1} << (64 - kKnownShift));
   std::vector<Entry> table_;  // open addressing, at most half full
+  std::vector<Join> ascii_joins_;
   size_t mask_ = 0;
   int shift_ = 0;
   std::unordered_map<uint64_t, uint32_t> trie_;  // user-defined symbols: node * 256 + byte to node
