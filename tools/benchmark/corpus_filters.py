@@ -48,13 +48,22 @@ def read(folders: list[Path], endings: set[str], megabytes: float) -> list[Docum
             if "site-packages" in path.relative_to(folder).parts:  # below the standard library: the other folder
                 continue
             content = path.read_bytes()
-            if 64 <= len(content) <= 1_000_000 and size < megabytes * 1e6:
+            if 64 <= len(content) <= 1_000_000 and size < megabytes * 1e6 and is_utf8(content):
                 language = language_of(path)
                 document = Document(repository="r", path=str(path.relative_to(folder)), content=content,
                                     language=language.name if language else "text")  # fmt: skip
                 result.append(document)
                 size += len(content)
     return result
+
+
+def is_utf8(content: bytes) -> bool:
+    """Whether the steps are given such files."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def measured(name: str, documents: list[Document], call: Callable[[Document], Any]) -> dict[str, Any]:
