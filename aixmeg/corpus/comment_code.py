@@ -19,7 +19,7 @@ from aixmeg.languages import Language
 from aixmeg.syntax import NAMED, ParseLimit, parse
 
 _LONG: Final = 400
-"""Bytes of a line past which it is data; the patterns below take quadratic time at worst."""
+"""Bytes of a line past which it is data. Garbage is slow to parse, and the patterns below are quadratic at worst."""
 _STRING: Final = re.compile(rb"""(["'`])(?:\\.|(?!\1).)*\1""")
 _TRAILING: Final = re.compile(rb"(?:\s//|\s#\s|\s--\s).*|/\*.*?(?:\*/|$)")
 _SENTENCE: Final = re.compile(rb"(?:(?<![\w.])[A-Za-z][a-z'-]*[,.:;)]? \(?){3,}[A-Za-z][a-z'-]*(?![\w(=])")
@@ -27,7 +27,7 @@ _STRONG: Final = re.compile(
     rb"[;{}]\s*$|[\w>\])!]\(|^\s*[\w.\[\]\"'*&<>,$@: -]{1,60} (?:[-+*/|&^%:?]|<<|>>)?=(?![=>])|^\s*[\w.]+=.*[,;({)]\s*$"
     rb"|=>|\w->\w|^\s*</?[A-Za-z][\w.-]*[\s/>]|^\s*@[\w.]+\s*(?:\(|$)|^\s*#!?\[|[(\[]\s*$|^\s*[\"'][^\"']*[\"']\s*[,:]"
     rb"|^\s*#\s?(?:include|define|if|ifdef|ifndef|endif|else|pragma|undef)\b"
-    rb"|^\s*(?:else|try|finally|do|then|begin)\s*[:{]?\s*$"
+    rb"|^\s*(?:else|try|finally|do|then|begin|end|fi|done|esac)\s*[:{]?\s*$"
 )
 _WEAK: Final = re.compile(
     rb"^\s*(?:return|import|from|if|for|while|elif|except|catch|def|class|fn|func|function|let|var|const|public|private"
@@ -36,8 +36,10 @@ _WEAK: Final = re.compile(
     rb"|^\s*[\w.\"']+\s*[:<>]\s*\S+\s*$"
 )
 """Words that also begin sentences."""
-_OPEN_END: Final = re.compile(rb"(?:[{(\[]|&&|\|\||=>|[=+])\s*$")
-"""No sentence ends so."""
+_SURE: Final = re.compile(
+    rb"(?:[{(\[]|&&|\|\||=>|[=+]|;\s*(?:then|do))\s*$|^\s*(?:from\s+[\w.]+\s+)?import\s+[\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+)*\s*$"
+)
+"""No sentence ends so, or reads so."""
 _REMARK: Final = re.compile(rb"\s*(?:TODO|FIXME|XXX|NOTE|HACK)\b")
 _LEAD: Final = 3
 """Most lines of prose above the code: `TODO: back again when …`."""
@@ -60,7 +62,7 @@ _CODE_KIND: Final = re.compile(
     r"(?!.*(?:identifier|expression_statement|empty_statement|labeled_statement|error))"
     r".*(?:call|invocation|assign|declarat|definition|import|include|return|raise|throw|assert|"
     r"(?:if|for|while|try|with|switch|match|case|do|loop|else|catch|except|elif|goto|break|continue|pass|delete|yield|"
-    r"using|print)_(?:statement|clause|expression)|macro|pair|preproc|command|update_expression|_item|element|attribute"
+    r"using|print|foreach|echo|export)_(?:statement|clause|expression)|macro|pair|preproc|command|update_expression|_item|element|attribute"
     r"|modifier|lambda|arrow|function|method|class|field|signature|struct|enum|query)s?.*"
 )
 _COMMAND_LIKE: Final = frozenset({"bash", "ruby", "perl", "powershell", "cmake", "r", "tcl"})
@@ -143,10 +145,7 @@ def _looks(lines: tuple[bytes, ...], *, comment: bytes, prose_parses: bool, most
     for number, line in enumerate(lines):
         if _NEUTRAL.fullmatch(line) or line.lstrip().startswith(comment):
             continue
-        if len(line) > _LONG:
-            looks[number] = False
-            continue
-        if _ALOOF.match(line):
+        if len(line) > _LONG or _ALOOF.match(line):
             return None
         bare = _TRAILING.sub(b"", _STRING.sub(b'""', line)).rstrip()
         code = _REMARK.match(bare) is None and _is_code_line(bare, prose_parses)
@@ -162,7 +161,7 @@ def _looks(lines: tuple[bytes, ...], *, comment: bytes, prose_parses: bool, most
 
 
 def _is_code_line(bare: bytes, prose_parses: bool) -> bool:
-    if _OPEN_END.search(bare):
+    if _SURE.search(bare) or _COLON.match(bare):
         return True
     looks = _STRONG.search(bare) or (not prose_parses and _WEAK.search(bare))
     return bool(looks) and _SENTENCE.search(bare) is None
@@ -173,9 +172,10 @@ def _parses(
 ) -> bool:
     """Whether the lines parse in one of the places where code of the language may stand, and are inside structures."""
     text = b"\n".join(lines)
-    firsts = np.cumsum([0, *(len(line) + 1 for line in lines[:-1])])[said]
-    firsts += np.array([_indent(lines[number]) for number in said])
     close = _closers(lines)
+    starts = np.cumsum([0, *(len(line) + 1 for line in lines[:-1])])[said]
+    first = starts + np.array([_indent(lines[number]) for number in said])
+    last = starts + np.array([len(lines[number]) - 1 for number in said])
     for before, after in PLACES.get(language.grammar or "", _ANYWHERE):
         try:
             tree = parse(language, before + text + close + after)
@@ -184,12 +184,12 @@ def _parses(
         if tree.error_bytes > max_error_share * len(text):
             continue
         keep = _code_kinds(tree.kinds)[tree.kind] & (tree.flags & NAMED != 0)
-        keep &= (tree.start >= len(before)) & (tree.end <= len(before) + len(text) + 1)
-        # How many structures begin at or before each line's first letter, less those that end there or before.
+        keep &= (tree.start >= len(before)) & (tree.end <= len(before) + len(text) + len(close) + 1)
+        # A structure is on a line when it begins at its last letter or before, and does not end before its first.
         start, end = np.sort(tree.start[keep]), np.sort(tree.end[keep])
-        at = firsts + len(before)
-        inside = np.searchsorted(start, at, side="right") - np.searchsorted(end, at, side="right")
-        if np.count_nonzero(inside > 0) >= min_share * len(said):
+        begun = np.searchsorted(start, last + len(before), side="right")
+        ended = np.searchsorted(end, first + len(before), side="right")
+        if np.count_nonzero(begun > ended) >= min_share * len(said):
             return True
     return False
 
