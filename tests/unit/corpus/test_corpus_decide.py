@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from aixmeg.config import CorpusConfig
 from aixmeg.corpus import decide
-from aixmeg.corpus.clean import decisions_of
+from aixmeg.corpus.clean import decisions_of, wanted_documents
 from aixmeg.corpus.job import Job
 from aixmeg.corpus.phases import run_shard
 from aixmeg.corpus.rows import ROW, halves, repository_key
+from aixmeg.corpus.sources import RawDocument, Rules
 from aixmeg.corpus.tally import EXAMPLES, Tally
 from aixmeg.files import read_json, write_json
 
@@ -115,6 +116,24 @@ def test_the_best_ranked_repository_keeps_its_copy(tmp_path: Path) -> None:
         source, target = (one.at("scan", number, "repositories") for one in (job, again))
         target.write_bytes(source.read_bytes())
     assert decided(again) == [["exact_duplicate"], ["exact_duplicate", ""]]
+
+
+def test_files_that_the_source_no_longer_gives_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = scanned(tmp_path / "job", [[("a", bytes([number])) for number in range(6)] + [("b", bytes([1]))]])
+    assert decided(job) == [[""] * 6 + ["exact_duplicate"]]
+    asked: list[bool] = []
+
+    class Source:
+        def documents(self, rules, *, wanted):
+            asked.extend(index in wanted for index in range(9))
+            for index in (0, 3):
+                yield RawDocument(repository="a", path=f"0-{index}", size=1, index=index)
+
+    monkeypatch.setattr(Job, "input", lambda self, number: Source())
+    rules = Rules.of(job.config(), tmp_path)
+    found = [(wanted.path, raw and raw.path) for wanted, raw in wanted_documents(job, 0, rules)]
+    assert asked == [True] * 6 + [False] * 3
+    assert found == [("0-0", "0-0"), ("0-1", None), ("0-2", None), ("0-3", "0-3"), ("0-4", None), ("0-5", None)]
 
 
 def many(folder: Path, files: int) -> Job:

@@ -101,6 +101,20 @@ def test_crash_outside_a_file_is_a_user_error(tmp_path: Path) -> None:
         run(crash_outside_a_file, tmp_path, range(1))
 
 
+def slow_between_files(job: Path, shard: int, skip: Mapping[int, str], tick: Tick) -> None:
+    tick(0, 0)
+    tick(-1, 0)
+    end = time.process_time() + 1.3
+    while time.process_time() < end:
+        pass
+    note(job, shard, list(skip.values()) or ["ok"])
+
+
+def test_only_files_have_a_limit_of_time(tmp_path: Path) -> None:
+    run(slow_between_files, tmp_path, range(1))
+    assert (tmp_path / "0").read_text() == "ok"
+
+
 def pid_step(job: Path, shard: int, skip: Mapping[int, str], tick: Tick) -> None:
     note(job, shard, [str(os.getpid())])
     time.sleep(0.05)

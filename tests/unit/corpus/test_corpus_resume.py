@@ -151,8 +151,8 @@ def test_files_that_change_between_the_passes_are_counted(tmp_path: Path, build,
     run_shard(state, "decide", 0)
     text = python_file(0)
     (source / "r0/m0.py").write_text(text.replace("function", "function"[::-1]))  # as long as before
-    (source / "r0/m1.py").write_text(text + "# longer\n")
-    (source / "r0/m2.py").unlink()
+    (source / "r0/m1.py").unlink()
+    (source / "r0/m2.py").write_text(text + "# longer\n")
     (source / "r0/m3.py").unlink()
     (source / "r0/m3.py").symlink_to("m4.py")
     shutil.rmtree(source / "r1")
