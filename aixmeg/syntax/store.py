@@ -96,10 +96,16 @@ def _columns_of(tree: SyntaxTree) -> list[int]:
     ]  # fmt: skip
 
 
-@functools.cache
 def _fingerprint(language: Language) -> int:
-    kinds, fields = names(language)
-    return zlib.crc32("\0".join((language.grammar or "", *kinds, *fields)).encode())
+    found = _fingerprints.get(language.grammar)
+    if found is None:
+        kinds, fields = names(language)
+        found = zlib.crc32("\0".join((language.grammar or "", *kinds, *fields)).encode())
+        _fingerprints[language.grammar] = found
+    return found
+
+
+_fingerprints: Final[dict[str | None, int]] = {}
 
 
 @functools.cache

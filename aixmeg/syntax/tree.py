@@ -5,8 +5,8 @@ n nodes. All offsets are bytes. Nothing recurses: nesting may be 100,000 deep.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -85,10 +85,17 @@ def _share(error_bytes: int, source: bytes) -> float:
     return min(1.0, error_bytes / len(source)) if source else 0.0
 
 
-@functools.cache
 def names(language: Language) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of a grammar's node kinds, the last being errors, and of its fields, the first being ""."""
-    made = parser(language).language
-    assert made is not None
-    kinds = tuple(made.node_kind_for_id(i) or "" for i in range(made.node_kind_count))
-    return (*kinds, "ERROR"), ("", *(made.field_name_for_id(i) or "" for i in range(1, made.field_count + 1)))
+    found = _names.get(language.grammar)
+    if found is None:
+        made = parser(language).language
+        assert made is not None
+        kinds = tuple(made.node_kind_for_id(i) or "" for i in range(made.node_kind_count))
+        fields = tuple(made.field_name_for_id(i) or "" for i in range(1, made.field_count + 1))
+        found = _names[language.grammar] = (*kinds, "ERROR"), ("", *fields)
+    return found
+
+
+_names: Final[dict[str | None, tuple[tuple[str, ...], tuple[str, ...]]]] = {}
+"""By grammar: hashing a `Language` takes as long as unpacking a small tree."""

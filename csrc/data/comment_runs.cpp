@@ -9,7 +9,16 @@ namespace {
 
 bool blank(uint8_t byte) { return byte == ' ' || byte == '\t' || byte == '\r'; }
 
-bool code_end(uint8_t byte) { return byte != 0 && std::strchr(";{}()[]:,=\"'>&|+\\", byte) != nullptr; }
+struct CodeEnds {
+  bool of[256] = {};
+  constexpr CodeEnds() {
+    for (const char* byte = ";{}()[]:,=\"'>&|+\\"; *byte != 0; byte++) of[static_cast<uint8_t>(*byte)] = true;
+  }
+};
+constexpr CodeEnds kCodeEnds;
+
+// Words that begin lines of code which end like a sentence.
+constexpr char kCodeWords[] = "import \0from \0return \0#include\0#define\0#if\0#else\0#endif\0";
 
 struct Text {
   const uint8_t* source;
@@ -40,8 +49,16 @@ struct Text {
     return at == length ? at : source[at] == '\n' ? at + 1 : -1;
   }
 
-  // Lines in [from, to) that say something, and how many of them end as code does.
-  void count(int64_t from, int64_t to, int64_t* lines, int64_t* ends) const {
+  // Whether a code word stands behind the blanks and the mark at the line's beginning.
+  bool begins_as_code(int64_t at, int64_t stop, const char* mark) const {
+    while (at < stop && blank(source[at])) at++;
+    if (starts(at, mark)) at += static_cast<int64_t>(std::strlen(mark));
+    while (at < stop && blank(source[at])) at++;
+    return starts_any(at, kCodeWords);
+  }
+
+  // Lines in [from, to) that say something, and how many of them end, or begin, as code does.
+  void count(int64_t from, int64_t to, const char* mark, int64_t* lines, int64_t* ends) const {
     *lines = *ends = 0;
     while (from < to) {
       const void* found = std::memchr(source + from, '\n', static_cast<size_t>(to - from));
@@ -49,7 +66,7 @@ struct Text {
       int64_t last = stop;
       while (last > from && blank(source[last - 1])) last--;
       *lines += last > from;
-      *ends += last > from && code_end(source[last - 1]);
+      *ends += last > from && (kCodeEnds.of[source[last - 1]] || begins_as_code(from, last, mark));
       from = stop + 1;
     }
   }
@@ -60,17 +77,18 @@ struct Text {
 // Finds them among the n nodes of a tree. `is_comment` tells of each kind; `line` and `block` are the marks that begin
 // a comment (`block` may be empty) and `docs` those of documentation, one behind the other. Writes first byte, behind
 // the last byte and 1 for a block comment, of whole lines, three numbers per find, at most `capacity` finds, in
-// document order; of each `min_lines` lines or more, at least one in `per_end` ends as code does. Returns their number.
+// document order; of `min_lines` lines or more, of which at least `percent` end or begin as code does. Returns their
+// number.
 AIXMEG_API int64_t aixmeg_comment_runs(int64_t n, const uint32_t* start, const uint32_t* end, const int32_t* parent,
                                        const uint16_t* kind, const uint8_t* is_comment, const uint8_t* source,
                                        int64_t length, const char* line, const char* block, const char* docs,
-                                       int64_t min_lines, int64_t per_end, int64_t* out, int64_t capacity) {
+                                       int64_t min_lines, int64_t percent, int64_t* out, int64_t capacity) {
   Text text{source, length};
   int64_t found = 0, run_start = -1, run_stop = -1;
   auto offer = [&](int64_t from, int64_t to, int64_t is_block) {
     int64_t lines, ends;
-    text.count(from, to, &lines, &ends);
-    if (lines < min_lines || ends * per_end < lines || found == capacity) return;
+    text.count(from, to, line, &lines, &ends);
+    if (lines < min_lines || 100 * ends < percent * lines || found == capacity) return;
     out[3 * found] = from;
     out[3 * found + 1] = to;
     out[3 * found++ + 2] = is_block;
