@@ -11,7 +11,7 @@ from aixmeg.corpus.scrub.rule import Finding, Source, matches
 
 _V4: Final = re.compile(
     rb"(?<![\w.\-+$%#])((?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3})"
-    rb"(?![\w$]|\.\d|\.[xX*]|-\w|\+\w)"
+    rb"(?![\w$]|\.[\w*]|-\w|\+\w)"
 )
 _V6: Final = re.compile(rb"(?<![\w:.$])([23][0-9a-fA-F]{3}(?::[0-9a-fA-F]{0,4}){2,7})(?![\w:]|\.\d)")
 _VERSION: Final = re.compile(
@@ -24,7 +24,7 @@ _NETWORK: Final = re.compile(
     rb"(?i)(?<![a-z])ip(?:v?4|s|_|\b|addr)|[a-z]IP\b|_ip|addr|host|server|\bdns|subnet|netmask|gateway|router|proxy|\bpeer|"
     rb"client|remote|network|://|\bping\b|cidr|whois|inet|socket|\bbind\b|listen|connect|\bports?\b|firewall|@$"
 )
-_AFTER: Final = re.compile(rb"[:/]\d{1,5}\b")
+_AFTER: Final = re.compile(rb":\d{2,5}\b| ?/ ?\d{1,2}\b")
 _PUBLIC_SERVICES: Final = frozenset(
     b"1.1.1.1 1.0.0.1 1.2.3.4 4.3.2.1 5.6.7.8 1.1.1.2 2.2.2.2 3.3.3.3 4.4.4.4 5.5.5.5 6.6.6.6 7.7.7.7 9.9.9.9 "
     b"8.8.8.8 8.8.4.4 208.67.222.222 208.67.220.220 149.112.112.112 114.114.114.114 223.5.5.5 4.2.2.2 "

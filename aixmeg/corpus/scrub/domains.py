@@ -29,8 +29,8 @@ _RESERVED: Final = re.compile(
 """RFC 2606 and 6761: example.com, *.test …"""
 _FICTION: Final = re.compile(
     rb"(?:^|\.)(?:your|my|some|any|fake|dummy|test|sample|example|foo|bar|baz|qux|foobar|acme|abc|xyz|xxx|domain|email|"
-    rb"company|host|hostname|server|site|website|somewhere|elsewhere|nowhere|blah|bogus|widgets?|a|b|c|x|y|z|e)"
-    rb"[\w\-]{0,3}(?:domain|host|company|site|server|mail|email|corp|place|name|org|where|example|test)?"
+    rb"company|host|hostname|server|site|website|somewhere|elsewhere|nowhere|blah|bogus|widgets?|[a-z])"
+    rb"[\d\-]{0,3}(?:domain|host|company|site|server|mail|email|corp|place|name|org|where|example|test)?"
     rb"(?:\.[a-z]{2,4}){1,2}$"
 )
 _FICTION_WITH_ROLE: Final = re.compile(

@@ -10,7 +10,7 @@ from aixmeg.corpus.scrub.rule import Finding, Source, alternatives, matches
 from aixmeg.corpus.scrub.words import NO_LOGIN, NO_PERSON
 
 # 1. What a name looks like. Bytes above 0x7f are letters of UTF-8.
-_LETTER: Final = rb"(?:[A-Za-z'\x80-\xff]|(?<=[A-Za-z\x80-\xff])-(?=[A-Za-z\xc3-\xff]))"
+_LETTER: Final = rb"(?:[A-Za-z\x80-\xff]|(?<=[A-Za-z\x80-\xff])['\-](?=[A-Za-z\xc3-\xff]))"
 _CAPITAL: Final = rb"(?:[A-Z]|[\xc3-\xf4][\x80-\xbf]{1,3})"
 _WORD: Final = rb"(?:" + _CAPITAL + rb"(?:[a-z]{0,2}\.|" + _LETTER + rb"{1,30}|(?![A-Za-z])))"
 _PARTICLE: Final = rb"(?:van|von|de|der|den|da|di|del|du|la|le|ten|ter|zu|bin|al|el|y|dos|af|av)"
@@ -39,7 +39,7 @@ _LABEL_LEAD: Final = re.compile(
 _BY: Final = re.compile(
     rb"(?i)(?:signed-off|(?:co-)?(?:authored|developed)|reviewed|acked|reported|tested|suggested)-by[ \t]*:[ \t]*|"
     rb"(?<![A-Za-z])(?:written|created|contributed|developed|maintained|implemented|ported|authored|coded|modified|"
-    rb"updated|rewritten|patch(?:es)?|contributions?|implementation|bug ?fix(?:es)?|code)(?:[ \t]+\w+)?[ \t]+by"
+    rb"updated|rewritten|patch(?:es)?|contributions?|implementation|bug ?fix(?:es)?|code)(?:[ \t]+\w+){0,2}[ \t]+by"
     rb"[ \t]*:?[ \t]{1,20}"
 )
 _ASSIGNED: Final = re.compile(
@@ -50,8 +50,11 @@ _TODO: Final = re.compile(
     rb"(?<![A-Za-z])(?:TODO|FIXME|XXX|HACK|NOTE)[ \t]?\([ \t]?@?([A-Za-z][A-Za-z0-9.\-]{1,24})[ \t]?\)"
 )
 _ADDRESSED: Final = re.compile(
-    rb"(?<![A-Za-z\x80-\xff])(" + _FULL + rb"|" + _CJK + rb")[ \t]{0,20}(?:<|&lt;|\()(?:mailto:)?[\w.+\-]{1,64}@[\w\-]"
+    rb"(?<![A-Za-z\x80-\xff])(" + _FULL + rb"|" + _CJK + rb")(?:[ \t]\([^()\n]{1,40}\))?[ \t]{0,20}"
+    rb"(?:(?:<|&lt;|\()(?:mailto:)?|[\"'][ \t]?,[ \t]?[\"']?e-?mail[\"']?[ \t]?[:=][ \t]?[\"'])[\w.+\-]{1,64}@[\w\-]"
 )
+_HANDLED: Final = re.compile(rb"(?:(?<=[Aa]uthor)|(?<= and))[ \t](" + _FULL + rb")[ \t]@[A-Za-z0-9\-]{2,39}(?![\w.])")
+_LABELLED_LOGIN: Final = re.compile(rb"([A-Za-z][A-Za-z0-9.\-]{1,30})[ \t]*(?::[ \t]*http|<[^<>\n]{1,60}@)")
 _COPYRIGHT: Final = re.compile(
     rb"(?i)(?:copyright|\xc2\xa9)[ \t:]*(?:\(c\)|\xc2\xa9)?[ \t]*(?:[\d,\- \t]|present|onwards){0,60}(?:by[ \t])?[ \t]*"
 )
@@ -79,11 +82,13 @@ class NameRule:
         rb"(?i)[@\\](author|maintainer|developer|contributor)",
         rb"(?i)(author|maintainer|contributor|programmer|translator)(s|\(s\)|_?name)?(__)?[\"']?[ \t]{0,20}(=>|[:=])",
         rb"(?i)(ed|off)-by[ \t]{0,8}:[ \t]{0,8}[A-Za-z\x80-\xff]",
-        rb"([Ww]ritten|[Cc]reated|[Cc]ontributed|[Dd]eveloped|[Mm]aintained|[Ii]mplemented|[Pp]orted|[Aa]uthored|[Cc]oded|"
+        rb"([Ww]ritten|[Cc]reated|[Cc]ontributed|[Dd]eveloped|[Mm]aintained|[Ii]mplemented|[Pp]orted|[Aa]uthored|[Rr]ewritten|[Cc]oded|"
         rb"[Mm]odified|[Uu]pdated|[Pp]atch(es)?|[Cc]ontributions?|[Ii]mplementation|[Ff]ix(es)?|[Cc]ode)"
-        rb"([ \t]{1,8}[A-Za-z0-9_]{1,20})?[ \t]{1,8}[Bb]y[ \t]{0,4}:?[ \t]{1,20}[A-Z\xc3-\xf4]",
+        rb"([ \t]{1,8}[A-Za-z0-9_]{1,20}){0,2}[ \t]{1,8}[Bb]y[ \t]{0,4}:?[ \t]{1,20}[A-Z\xc3-\xf4]",
         rb"(TODO|FIXME|XXX|HACK|NOTE)[ \t]?\([ \t]?@?[A-Za-z]",
-        rb"[A-Za-z\x80-\xff.][ \t]{0,20}(<|&lt;|\()(mailto:)?[A-Za-z0-9_.+\-]{1,64}@[A-Za-z0-9_\-]",
+        rb"[A-Za-z\x80-\xff.)][ \t]{0,20}(<|&lt;|\()(mailto:)?[A-Za-z0-9_.+\-]{1,64}@[A-Za-z0-9_\-]",
+        rb"[\"'][ \t]?,[ \t]?[\"']?e-?mail[\"']?[ \t]?[:=][ \t]?[\"'][A-Za-z0-9_.+\-]{1,64}@[A-Za-z0-9_\-]",
+        rb"[Aa]uthor[ \t][A-Z\xc3-\xf4][A-Za-z.'\x80-\xff \t\-]{2,60}[ \t]@[A-Za-z0-9]",
     )
 
     def __init__(self, *, copyright_lines: bool = False) -> None:
@@ -98,15 +103,23 @@ class NameRule:
         text = source.text
         for pattern, logins in self._patterns:
             for match in matches(pattern, source, start, end):
-                if pattern is not _LABEL or _LABEL_LEAD.fullmatch(text, start, match.start()):
+                if pattern is not _LABEL:
                     yield from self._people(text, match.end(), end, logins)
+                elif _LABEL_LEAD.fullmatch(text, start, match.start()):
+                    yield from self._people(text, match.end(), end, logins)
+                    if login := _LABELLED_LOGIN.match(text, match.end(), end):
+                        yield from self._judge(login, 1, "login")
         for match in matches(_TODO, source, start, end):
             short = _SHORT_LOGIN.fullmatch(match[1]) and match[1] not in _WORDS
             if (short or not _NO_LOGIN.fullmatch(match[1])) and not _PLACEHOLDERS.fullmatch(match[1]):
                 yield Finding(*match.span(1), self.kind, "login")
-        if b"@" in text[start:end] and (self._copyright or not _IS_COPYRIGHT.search(text, start, end)):
+        if b"@" in text[start:end]:
             for match in matches(_ADDRESSED, source, start, end):
-                yield from self._judge(match, 1, "person")
+                if self._copyright or not _IS_COPYRIGHT.search(text, start, match.start()):
+                    yield from self._judge(match, 1, "person")
+            if b"uthor " in text[start:end]:
+                for match in matches(_HANDLED, source, start, end):
+                    yield from self._judge(match, 1, "person")
 
     def _people(self, text: bytes, position: int, end: int, logins: bool) -> Iterator[Finding]:
         """Names from `position` on, as long as commas, `and` or an address in brackets lead to the next."""

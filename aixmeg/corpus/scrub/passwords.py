@@ -30,7 +30,7 @@ _BARE: Final = re.compile(
 )
 _BARE_LANGUAGES: Final = frozenset(("shell", "tcsh", "yaml", "dockerfile", "makefile", "powershell", "markdown"))
 _CONNECTION: Final = re.compile(
-    rb"(?i)(?<=[;\"'` ])(?:" + _PASS + rb")\s?=\s?(?P<value>[^;\"'`\s\\{}]{4,128})(?=;|[\"'`]| \w+=)"
+    rb"(?i)(?<=[;\"'` &?])(?:" + _PASS + rb")[ \t]?=[ \t]?(?P<value>[^;&\"'`\s\\{}]{4,128})(?=[;&]|[\"'`]|[ \t]\w+=)"
 )
 _URL: Final = re.compile(
     rb"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.\-]{1,20}:(?://|\\/\\/)([^\s/@:\"'<>`\\]{0,64}):([^\s/@\"'<>`\\]{1,128})@(?=[\w\[$%{])"
@@ -65,10 +65,15 @@ def _judge(match: re.Match[bytes], start: int) -> Iterator[Finding]:
     value, (first, last) = match["value"], match.span("value")
     if match["pass"] and is_password(value):
         yield Finding(start + first, start + last, "password", "password")
-    elif match["key"] and is_random(value) and not _PATH.search(value):
+    elif (
+        match["key"]
+        and not _PATH.search(value)
+        and (is_random(value) or (_STRONG.search(value) and is_password(value)))
+    ):
         yield Finding(start + first, start + last, "password", "secret")
 
 
+_STRONG: Final = re.compile(rb"\d.*[^\w\-.:/,+=]|[^\w\-.:/,+=].*\d")  # what a person would call a good password
 _PATH: Final = re.compile(
     rb"^[./~]|://|^0x[0-9a-fA-F]{40}$|^(?:sha\d{3}|md5)[-:]|\.(?:json|pem|key|txt|ya?ml|js|py|html)$"
 )
@@ -80,8 +85,7 @@ class UrlCredentialsRule:
     kind = "url_credentials"
     triggers = (
         rb":(//|\\/\\/)[^\s/@:\"'<>`\\]{0,64}:[^\s/@\"'<>`\\]{1,128}@",
-        rb"(?i)[;\"'` ](pass(word|wd|phrase|code|w)|pwd)[ \t]?=[ \t]?[^;\"'`\s\\{}]{4,128}(;|[ \t][a-z0-9_]{1,32}=)",
-        rb"(?i);[ \t]?(pass(word|wd|phrase|code|w)|pwd)[ \t]?=[ \t]?[^;\"'`\s\\{}]{4,128}[\"'`]",
+        rb"(?i)[;\"'` &?]" + _PASS + rb"[ \t]?=[ \t]?[^;&\"'`\s\\{}]{4,128}([;&]|[\"'`]|[ \t][a-z0-9_]{1,32}=)",
     )
 
     def find(self, source: Source, start: int, end: int) -> Iterator[Finding]:
@@ -93,6 +97,5 @@ class UrlCredentialsRule:
                     yield Finding(*match.span(1), self.kind, "url_user")
                 yield Finding(*match.span(2), self.kind, "password")
         for match in matches(_CONNECTION, source, start, end):
-            line = source.text[start:end]
-            if b";" in line and is_password(match["value"]):
+            if re.search(rb"[;&]", source.text[start:end]) and is_password(match["value"]):
                 yield Finding(*match.span("value"), self.kind, "password")

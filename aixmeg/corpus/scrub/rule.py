@@ -56,6 +56,7 @@ _TEMPLATE: Final = re.compile(rb"[${}<>%\[\]()`|]|^env[.:]|^process\.|^vault:|^s
 """Marks of a value that is put in later."""
 _WORDS: Final = re.compile(rb"[A-Za-z]+([_\-.:/ +]?[A-Za-z]+)*[_\-.:]?\d{0,2}")
 _UUID: Final = re.compile(rb"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_HOST_PORT: Final = re.compile(rb"[A-Za-z0-9.\-]+:\d{2,5}")
 
 
 def entropy(value: bytes) -> float:
@@ -69,13 +70,13 @@ def is_dummy(value: bytes) -> bool:
     return len(set(value)) < 4 or bool(_DUMMY.search(value) or _TEMPLATE.search(value))
 
 
-def is_random(value: bytes, least: int = 16) -> bool:
-    """Whether a value looks like it was drawn by a machine: long, no words, no UUID, high entropy."""
-    if len(value) < least or is_dummy(value) or _UUID.fullmatch(value) or _WORDS.fullmatch(value):
+def is_random(value: bytes) -> bool:
+    """Whether a value looks like it was drawn by a machine: no words, no UUID, letters and digits of high entropy."""
+    if len(value) < 9 or is_dummy(value) or _UUID.fullmatch(value) or _WORDS.fullmatch(value) or sequence(value):
         return False
-    digits = sum(chr(byte).isdigit() for byte in value)
-    letters = sum(chr(byte).isalpha() for byte in value)
-    return digits >= 2 and letters >= 2 and not sequence(value) and entropy(value) >= 3.0
+    digits, letters = len(re.findall(rb"[0-9]", value)), len(re.findall(rb"[A-Za-z]", value))
+    mixed = len(value) >= 16 and not (value.islower() or value.isupper()) and entropy(value) >= 3.8
+    return letters >= 2 and (digits >= 2 or (digits == 1 and mixed)) and entropy(value) >= 2.8
 
 
 def sequence(value: bytes) -> bool:
@@ -85,12 +86,13 @@ def sequence(value: bytes) -> bool:
 
 
 def is_password(value: bytes) -> bool:
-    """Whether a value that a password is set to can be one: no word, no template, no dummy."""
+    """Whether a value that a password is set to can be one: no word, no template, no dummy, no host:port."""
     if len(value) < 5 or is_dummy(value) or value[:1] in b"./-#:=," or b"://" in value:
         return False
-    letters = re.search(rb"[A-Za-z]", value)
-    others = re.search(rb"[^A-Za-z_\-.:/ ]", value)
-    return bool(letters and others) and not sequence(value) and not _UUID.fullmatch(value)
+    bare = value.rstrip(b"!?.:;,")
+    if _WORDS.fullmatch(bare) or _UUID.fullmatch(bare) or _HOST_PORT.fullmatch(bare) or sequence(bare):
+        return False
+    return bool(re.search(rb"[A-Za-z]", bare) and re.search(rb"[^A-Za-z_\-.:/ ]", bare))
 
 
 def matches(pattern: re.Pattern[bytes], source: Source, start: int, end: int) -> Iterator[re.Match[bytes]]:
