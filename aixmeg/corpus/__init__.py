@@ -1,7 +1,8 @@
-"""From folders of repositories to cleaned source files.
+"""From sources to cleaned source files, repository by repository.
 
-`build.py` reads top to bottom: walk the sources, read and hash every candidate, drop exact copies and what exceeds a
-repository's budget, drop what does not parse, publish. Each step is one file; each drop has a reason of `reasons.py`.
+`build.py` reads top to bottom: scan every file, gather what is known of each repository, judge licences, decide which
+files are kept, clean those, order them, publish. `phases.py` is what an executor needs to know, `steps.py` the table of
+what is done to a file by itself; each drop has a reason of `reasons.py`.
 """
 
 from aixmeg.corpus.source_file import SourceFile, read_corpus

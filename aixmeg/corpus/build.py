@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from aixmeg.corpus.job import Job, opened_job
 from aixmeg.corpus.phases import run_shard
 from aixmeg.corpus.progress import Progress
 from aixmeg.corpus.reasons import REASONS
-from aixmeg.corpus.sources import iter_inputs
+from aixmeg.corpus.sources import Input, iter_inputs
 from aixmeg.corpus.tally import Tally, total
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
@@ -39,7 +40,7 @@ def build_corpus(config: CorpusConfig, output: Path) -> dict[str, Any]:
     check_executor(config)
     clock = _Clock()
     with opened_job(output) as job:
-        job.describe(iter_inputs(config, output), config, output, _stamp(config))
+        job.describe(_shown(iter_inputs(config, output)), config, output, _stamp(config))
         clock.lap("list")
         with opened_executor(config, job) as executor:
             # 1. Scan: read and judge every file by itself.
@@ -66,6 +67,13 @@ def build_corpus(config: CorpusConfig, output: Path) -> dict[str, Any]:
         report = make_report(job, tally, clock.seconds)
         job.publish(output, report["shards"], report)
     return report
+
+
+def _shown(inputs: Iterable[Input]) -> Iterator[Input]:
+    with Progress("ranges of source files") as progress:
+        for number, one in enumerate(inputs, 1):
+            progress.files(number)
+            yield one
 
 
 def _stamp(config: CorpusConfig) -> str:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aixmeg.config import CorpusConfig
-from aixmeg.corpus import decide
+from aixmeg.corpus import decisions
 from aixmeg.corpus.clean import decisions_of, wanted_documents
 from aixmeg.corpus.job import Job
 from aixmeg.corpus.phases import run_shard
@@ -52,7 +52,7 @@ def decided(job: Job) -> list[list[str]]:
     """Reason of each file, "" for kept, by input."""
     for phase in ("gather", "decide"):
         run_shard(job.folder, phase, 0)
-    reasons = ["", *(reason for _, reason in decide.REASONS)]
+    reasons = ["", *(reason for _, reason in decisions.REASONS)]
     return [[reasons[code] for code in decisions_of(job, number)] for number in range(job.shards("scan"))]
 
 
@@ -84,13 +84,13 @@ def test_copies_and_budgets_are_those_of_a_plain_reading(
     tmp_path_factory, inputs: list[list[File]], budget: int, in_memory: int
 ) -> None:
     folder = tmp_path_factory.mktemp("job")
-    kept = decide.FILES_IN_MEMORY
-    decide.FILES_IN_MEMORY = in_memory  # pyright: ignore[reportAttributeAccessIssue]
+    kept = decisions.FILES_IN_MEMORY
+    decisions.FILES_IN_MEMORY = in_memory  # pyright: ignore[reportAttributeAccessIssue]
     try:
         job = scanned(folder / "job", inputs, max_repository_bytes=budget)
         assert decided(job) == expected(inputs, budget)
     finally:
-        decide.FILES_IN_MEMORY = kept  # pyright: ignore[reportAttributeAccessIssue]
+        decisions.FILES_IN_MEMORY = kept  # pyright: ignore[reportAttributeAccessIssue]
     plan = read_json(job.plan)
     tally = Tally.from_json(plan["tally"])
     dropped = [one for reasons in tally.dropped.values() for one in reasons.values()]
@@ -154,7 +154,7 @@ def many(folder: Path, files: int) -> Job:
 
 
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide, "FILES_IN_MEMORY", 10_000)
+    monkeypatch.setattr(decisions, "FILES_IN_MEMORY", 10_000)
     peaks = []
     for files in (50_000, 400_000):
         job = many(tmp_path / f"{files}", files)

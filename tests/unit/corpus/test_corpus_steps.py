@@ -9,7 +9,7 @@ import pytest
 from corpus_trees import check_nothing_lost, corpus_digest, plain, python_file, write_tree
 
 from aixmeg.config import CorpusConfig
-from aixmeg.corpus import decide, read_corpus
+from aixmeg.corpus import decide, decisions, read_corpus
 from aixmeg.corpus.build import build_corpus
 from aixmeg.corpus.document import Document
 from aixmeg.corpus.reasons import REASONS, Dropped
@@ -72,8 +72,8 @@ def test_every_step_of_the_table_is_in_the_funnel_and_can_be_switched_off() -> N
     for row in (*SCAN, *CLEAN):
         assert row.name in STEP_ORDER
         assert row.name == "syntax" or hasattr(getattr(CorpusConfig(), row.name), "enabled")
-    assert {step for step, _ in decide.REASONS} <= set(STEP_ORDER)
-    assert {reason for _, reason in decide.REASONS} <= set(REASONS) | {"licence_permissive", "licence_public_domain"}
+    assert {step for step, _ in decisions.REASONS} <= set(STEP_ORDER)
+    assert {reason for _, reason in decisions.REASONS} <= set(REASONS) | {"licence_permissive", "licence_public_domain"}
 
 
 def everything(**changes: Any) -> CorpusConfig:
