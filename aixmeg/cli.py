@@ -47,8 +47,14 @@ _MODEL = _option("--model", type=Path, required=True, metavar="DIR", help="Huggi
 COMMANDS: dict[str, Command] = {
     "corpus build": Command(
         help="clean source files into a corpus",
-        target="aixmeg.corpus.command:build",
+        target="aixmeg.report.corpus_command:build",
         sections=("paths", "corpus"),
+    ),
+    "corpus report": Command(
+        help="write the corpus's page again: funnel, duplicates, licences, what was changed, time",
+        target="aixmeg.report.corpus_command:report",
+        sections=("paths",),
+        arguments=(_option("--out", type=Path, default=None, help="page to write; default: CORPUS/report.html"),),
     ),
     "corpus work": Command(
         help="do one task of a job array that `corpus build` submitted (corpus.executor.kind=slurm)",

@@ -19,7 +19,7 @@ def corpus(run: Run) -> Html:
     if run.corpus.missing:
         return section("corpus", "Corpus", note(run.corpus.missing))
     cards = tag("div", _by_language(tree), _by_reason(tree), class_="cards")
-    return section("corpus", "Corpus", cards, _sources(tree), lede=_lede(tree))
+    return section("corpus", "Corpus", cards, sources(tree), lede=_lede(tree))
 
 
 def _lede(tree: Tree) -> str:
@@ -87,14 +87,15 @@ def _dropped_examples(tree: Tree) -> Html:
     return details("Examples of dropped files", *found) if found else Html("")
 
 
-def _sources(tree: Tree) -> Html:
-    sources = at(tree, "sources")
-    if not isinstance(sources, list) or not sources:
+def sources(tree: Tree) -> Html:
+    """What was read."""
+    read = at(tree, "sources")
+    if not isinstance(read, list) or not read:
         return Html("")
-    listed = [tag("li", tag("code", str(source))) for source in sources[:_SOURCES]]
-    left = len(sources) - len(listed)
+    listed = [tag("li", tag("code", str(source))) for source in read[:_SOURCES]]
+    left = len(read) - len(listed)
     rest = tag("li", f"and {numbers.count(left)} more") if left else None
-    return details(f"Read from {numbers.plural(len(sources), 'folder')}", tag("ul", *listed, rest, class_="paths"))
+    return details(f"Read from {numbers.plural(len(read), 'source')}", tag("ul", *listed, rest, class_="paths"))
 
 
 def words(name: str) -> str:

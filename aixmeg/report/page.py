@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import resources
 
@@ -50,11 +50,20 @@ def render(run: Run, *, written: datetime, completion: Tree | None = None) -> st
     return "<!DOCTYPE html>\n" + tag("html", _metadata(f"{run.name}: aixmeg run report"), body, lang="en") + "\n"
 
 
-def render_sections(title: str, sections: Sequence[Html], *, written: datetime) -> str:
-    """A page of some sections, with the same style and the same guard against what file names may hold."""
+def render_sections(
+    title: str, sections: Sequence[Html], *, written: datetime, contents: Mapping[str, str] | None = None
+) -> str:
+    """A page of some sections, with the same style and the same guard against what file names may hold.
+
+    Args:
+        title: also its heading.
+        sections: in order.
+        written: time shown in the footer.
+        contents: id of a section → its name in the navigation; None makes none.
+    """
     body = tag(
         "body",
-        tag("header", tag("h1", title), class_="top"),
+        tag("header", tag("h1", title), _navigation(contents) if contents else None, class_="top"),
         tag("main", *sections, id="content"),
         tag("footer", f"Written {written:%Y-%m-%d %H:%M} by aixmeg {aixmeg.__version__}. This file needs no network."),
         tag("script", _asset("script.js")),
@@ -77,11 +86,15 @@ def _metadata(title: str) -> Html:
 
 
 def _head(run: Run) -> Html:
-    links = [tag("li", tag("a", title, href=f"#{name}")) for name, title in _CONTENTS.items()]
     return tag(
         "header", tag("p", "aixmeg run report", class_="eyebrow"), tag("h1", run.name),
-        tag("p", sentence(run), class_="outcome"), tag("nav", tag("ul", *links), aria_label="Sections"), class_="top",
+        tag("p", sentence(run), class_="outcome"), _navigation(_CONTENTS), class_="top",
     )  # fmt: skip
+
+
+def _navigation(contents: Mapping[str, str]) -> Html:
+    links = [tag("li", tag("a", title, href=f"#{name}")) for name, title in contents.items()]
+    return tag("nav", tag("ul", *links), aria_label="Sections")
 
 
 def _asset(name: str) -> Html:
