@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import resource
 import shutil
 import subprocess
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +49,12 @@ SURE: Final = frozenset(
 """Rules whose hits are almost always defects."""
 
 
+_PANIC: Final = 101
+"""Status of a Rust program that ends by a panic."""
+_STACK_BYTES: Final = 8 << 20
+"""Linux's default."""
+
+
 def is_bug(code: str) -> bool:
     """Whether a rule's class is bug; the others are vulnerabilities."""
     return not code.startswith("S")
@@ -65,14 +73,38 @@ def find_ruff() -> str:
     return found
 
 
-def check_files(contents: Sequence[bytes]) -> list[dict[str, int]]:
-    """Hits by rule of each file.
+def check_files(contents: Sequence[bytes]) -> list[dict[str, int] | None]:
+    """Hits by rule of each file; None for one that ruff crashes on, as it does on thousands of nested parentheses.
 
     Raises:
         UserError: ruff is missing or fails.
     """
     if not contents:
         return []
+    result = _run(contents)
+    if result.returncode < 0 or result.returncode == _PANIC:
+        if len(contents) == 1:
+            return [None]
+        half = len(contents) // 2  # one of them is to blame, and the others are still to be judged
+        return [*check_files(contents[:half]), *check_files(contents[half:])]
+    if result.returncode:
+        said = result.stderr.decode(errors="replace")[:500]
+        raise UserError(
+            f"ruff ended with status {result.returncode} ({said}); install the ruff that pyproject.toml names, or set "
+            "corpus.defects.ruff to false"
+        )
+    found: list[dict[str, int] | None] = [{} for _ in contents]
+    for hit in json.loads(result.stdout):
+        code = hit["code"]
+        if code is None or code == "invalid-syntax":  # what does not parse is the syntax step's to judge
+            continue
+        hits = found[int(Path(hit["filename"]).stem[1:])]
+        assert hits is not None
+        hits[code] = hits.get(code, 0) + 1
+    return found
+
+
+def _run(contents: Sequence[bytes]) -> subprocess.CompletedProcess[bytes]:
     with tempfile.TemporaryDirectory(prefix="aixmeg-ruff-") as name:
         folder = Path(name)
         for index, content in enumerate(contents):
@@ -82,18 +114,17 @@ def check_files(contents: Sequence[bytes]) -> list[dict[str, int]]:
             "--target-version", "py312", "--output-format", "json", "--select", ",".join((*BUGS, *VULNERABILITIES)),
             "--ignore", ",".join(NOT_USED), ".",
         ]  # fmt: skip
-        result = subprocess.run(command, cwd=folder, capture_output=True, check=False, env={"RAYON_NUM_THREADS": "1"})
-    if result.returncode:
-        said = result.stderr.decode(errors="replace")[:500]
-        raise UserError(
-            f"ruff ended with status {result.returncode} ({said}); install the ruff that pyproject.toml names, or set "
-            "corpus.defects.ruff to false"
-        )
-    found: list[dict[str, int]] = [{} for _ in contents]
-    for hit in json.loads(result.stdout):
-        code = hit["code"]
-        if code is None or code == "invalid-syntax":  # what does not parse is the syntax step's to judge
-            continue
-        hits = found[int(Path(hit["filename"]).stem[1:])]
-        hits[code] = hits.get(code, 0) + 1
-    return found
+        with _fixed_stack():
+            return subprocess.run(command, cwd=folder, capture_output=True, check=False, env={"RAYON_NUM_THREADS": "1"})
+
+
+@contextlib.contextmanager
+def _fixed_stack() -> Iterator[None]:
+    """A limit on the stack that programs get; what the user has set must not decide which files ruff crashes on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    try:
+        with contextlib.suppress(ValueError):  # the machine allows less
+            resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, hard))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))

@@ -23,7 +23,7 @@ class DefectsStep:
         self._sure = {rule.id: rule.kind for rule in RULES if rule.sure}
         self._sure |= {code: "bug" if ruff.is_bug(code) else "vulnerability" for code in ruff.SURE}
         self._find = Finder([rule for rule in RULES if rule.id not in config.without])
-        self._prepared: dict[int, dict[str, int]] = {}
+        self._prepared: dict[int, dict[str, int] | None] = {}
         known = {rule.id for rule in RULES}
         if unknown := [name for name in config.without if name not in known and not name[:1].isupper()]:
             raise UserError(f"corpus.defects.without names {', '.join(unknown)}; docs/defect_rules.md lists the rules")
@@ -42,8 +42,11 @@ class DefectsStep:
             return
         hits = Counter(hit.rule.id for hit in self._find(document.tree()))
         if document.language == "python" and self._config.ruff:
-            found = self._prepared.get(id(document))
-            found = ruff.check_files([document.content])[0] if found is None else found
+            prepared = id(document) in self._prepared
+            found = self._prepared[id(document)] if prepared else ruff.check_files([document.content])[0]
+            if found is None:
+                document.counts["defects.ruff_crashed"] += 1
+                found = {}
             hits.update({code: number for code, number in found.items() if code not in self._config.without})
         if not hits:
             return
