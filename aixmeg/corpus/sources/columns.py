@@ -62,6 +62,7 @@ class Rows:
         try:
             repository, path, extra = self._place(row, where)
         except Dropped as drop:
+            self._broken += drop.reason in BROKEN
             return self._reading.dropped(self._fallback, where, size, drop.reason)
         document = self._reading.document(repository, path, size, content, extra=extra)
         self._broken += document.reason in BROKEN
@@ -95,6 +96,8 @@ class Rows:
             depth = self._depth if len(folders) > self._depth else 0
             repository = "/".join(folders[:depth]) or self._fallback
             path = "/".join(folders[depth:])
+        if not _is_text(repository):
+            raise Dropped("bad_name")
         return repository, path, extra
 
 
@@ -116,6 +119,16 @@ def as_bytes(value: Any) -> bytes:
         raise Dropped("lone_surrogate") from None
 
 
+def _is_text(value: Any) -> bool:
+    """Whether it is a string without half surrogate pairs, which JSON can spell and no file can hold."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return value.isascii() or value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 def _text(row: dict[str, Any], what: str) -> str | None:
     value = row.get(what)
     if value is None or value == "":
@@ -127,12 +140,12 @@ def _text(row: dict[str, Any], what: str) -> str | None:
 
 def _extra(row: dict[str, Any]) -> dict[str, Any]:
     extra: dict[str, Any] = {}
-    if isinstance(language := row.get("language"), str):
+    if _is_text(language := row.get("language")):
         extra["language"] = language
     licences = row.get("licence")
     licences = [licences] if isinstance(licences, str) else licences
     if isinstance(licences, list):
-        extra["licences"] = [one for one in licences if isinstance(one, str)]
+        extra["licences"] = [one for one in licences if _is_text(one)]
     stars = row.get("stars")
     if isinstance(stars, int | float) and not isinstance(stars, bool) and math.isfinite(stars):
         extra["stars"] = int(stars)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from aixmeg.corpus.sources.git_commands import is_bare
+from aixmeg.corpus.sources.git_commands import is_bare, is_file, is_folder
 from aixmeg.errors import UserError
 
 MACHINE_LANGUAGES: Final = ("python", "c", "c++")
@@ -95,7 +95,7 @@ def stem_of(path: Path) -> str:
 def _of_source(source: Path) -> Iterator[tuple[Path, Repository]]:
     if _text(str(source)) is None:
         raise UserError(f"the path of the source {os.fsencode(source)!r} is not valid UTF-8; rename or link it")
-    if source.is_file():
+    if is_file(source):
         yield source.parent, _of_file(source, source.parent)
         return
     folders, others = _entries(source)
@@ -136,10 +136,10 @@ def _of_folder(source: Path, name: str, folders: list[str], others: list[str]) -
 def _of_owner(path: Path, name: str) -> Iterator[Repository]:
     """One repository, or those of an owner."""
     inner: list[Path] = []
-    if not (path / ".git").exists():
+    if not is_folder(path / ".git") and not is_file(path / ".git"):
         with suppress(OSError, UserError):  # the walk counts a folder that cannot be listed
             inner = [path / one for one in _entries(path)[0] if _is_repository(one)]
-    own = [one for one in inner if (one / ".git").is_dir() or is_bare(one)]
+    own = [one for one in inner if is_folder(one / ".git") or is_bare(one)]
     for one in own:
         bare = is_bare(one)
         yield Repository(f"{name}/{_mirror(one.name) if bare else one.name}", one, kind="git" if bare else "folder")
@@ -165,7 +165,7 @@ def _data_files(source: Path) -> list[Path]:
             path = folder / name
             if name.startswith(".") or _text(name) is None or path.is_symlink():
                 continue
-            if kind_of_file(path) is not None and path.is_file():
+            if kind_of_file(path) is not None and is_file(path):
                 found.append(path)
             elif not name.lower().endswith(_BESIDE_DATA) and name.upper() not in ("LICENSE", "_SUCCESS"):
                 return []
@@ -199,12 +199,12 @@ def _of_package(root: Path, name: str, prefix: str) -> Iterator[tuple[Path, Repo
 
 def _entries(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the sub-folders and of everything else in a folder, each sorted."""
-    if not folder.exists():
-        raise UserError(f"the source {folder} does not exist; give corpus.sources an existing folder or file")
-    if not folder.is_dir():
-        raise UserError(f"the source {folder} is neither a folder nor a regular file; give corpus.sources another")
     folders, others = [], []
     try:
+        if not folder.exists():
+            raise UserError(f"the source {folder} does not exist; give corpus.sources an existing folder or file")
+        if not folder.is_dir():
+            raise UserError(f"the source {folder} is neither a folder nor a regular file; give corpus.sources another")
         with os.scandir(folder) as entries:
             for entry in entries:
                 (folders if entry.is_dir(follow_symlinks=False) else others).append(entry.name)

@@ -14,14 +14,14 @@ from aixmeg.corpus.sources.folders import Repository
 from aixmeg.corpus.sources.git_commands import commit_count, commit_of, git_command, git_environment, no_git
 from aixmeg.corpus.sources.limits import RANGE_BYTES, RANGE_FILES
 from aixmeg.corpus.sources.raw import RawDocument
-from aixmeg.corpus.sources.reading import Reading
+from aixmeg.corpus.sources.reading import STILL_READ, Reading
 from aixmeg.corpus.sources.rules import Rules
 from aixmeg.languages import candidates
 
 _AHEAD: Final = 256
 """Objects asked for at once. Their names, 66 bytes at most, fit into any pipe, so that neither side waits for ever."""
-_SYMLINK: Final = b"120000"
-_SUBMODULE: Final = b"160000"
+_NO_FILES: Final = {b"120000": "symlink", b"160000": "submodule"}
+"""By mode."""
 _CHUNK: Final = 1 << 20
 
 
@@ -58,21 +58,17 @@ class GitPart:
                 yield from self._batch(batch, objects, reading)
 
     def _batch(self, batch: list[bytes], objects: _Git, reading: Reading) -> Iterator[RawDocument]:
-        rows = [(*_entry(record), reading.take(), reading.index) for record in batch]
-        asked = [taken and mode not in (_SYMLINK, _SUBMODULE) and _passes(path, reading.rules)
-                 for mode, _, path, taken, _ in rows]  # fmt: skip
-        objects.ask(name for (_, name, *_), one in zip(rows, asked, strict=True) if one)
+        rows = [(*_entry(record, reading.rules), reading.take(), reading.index) for record in batch]
+        objects.ask(name for name, _, reason, taken, _ in rows if taken and reason is None)
         last = reading.index
-        for (mode, _, path, taken, index), one in zip(rows, asked, strict=True):
+        for _, path, reason, taken, index in rows:
             if not taken:
                 continue
             reading.index = index
-            if one:
+            if reason is None:
                 yield self._blob(path, objects, reading)
-            elif mode in (_SYMLINK, _SUBMODULE):
-                yield reading.dropped(self.repository, path, 0, "symlink" if mode == _SYMLINK else "submodule")
             else:
-                yield reading.document(self.repository, path, reading.rules.min_bytes, _nothing)
+                yield reading.dropped(self.repository, path, 0, reason)
         reading.index = last
 
     def _blob(self, path: str, objects: _Git, reading: Reading) -> RawDocument:
@@ -112,24 +108,22 @@ def git_parts(repository: Repository, rules: Rules) -> Iterator[GitPart]:
     yield GitPart(**place, first=first, files=files, bytes=size)
 
 
-def _entry(record: bytes) -> tuple[bytes, bytes, str]:
-    """Mode, object name and path of a line of `ls-tree`."""
+def _entry(record: bytes, rules: Rules) -> tuple[bytes, str, str | None]:
+    """Object name, path and reason not to read it, of a line of `ls-tree`."""
     meta, _, path = record.partition(b"\t")
     mode, _, name = meta.split(b" ")
-    return mode, name, path.decode(errors="surrogateescape")
+    shown = path.decode(errors="surrogateescape")
+    return name, shown, _NO_FILES[mode] if mode in _NO_FILES else _dropped(shown, rules)
 
 
-def _passes(path: str, rules: Rules) -> bool:
-    """Whether the name alone does not drop a file."""
+def _dropped(path: str, rules: Rules) -> str | None:
+    """Why the name alone drops a file; None if it is to be read."""
     try:
         rules.by_name(path)
     except Dropped as drop:
-        return drop.reason in ("unknown_language", "no_grammar", "language_not_selected") and rules.reads_also(path, 0)
-    return True
-
-
-def _nothing() -> bytes:
-    raise Dropped("unreadable")
+        if drop.reason not in STILL_READ or not rules.reads_also(path, 0):
+            return drop.reason
+    return None
 
 
 class _Body:

@@ -57,8 +57,24 @@ def no_git() -> UserError:
 
 def is_bare(folder: Path) -> bool:
     """Whether a folder looks like a bare repository (or the `.git` of one), judged by its names alone."""
-    return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (
-        (folder / "refs").is_dir() or (folder / "packed-refs").is_file())  # fmt: skip
+    return is_file(folder / "HEAD") and is_folder(folder / "objects") and (
+        is_folder(folder / "refs") or is_file(folder / "packed-refs"))  # fmt: skip
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; False where the system refuses to say, at which pathlib raises."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """The same for a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def commit_of(git_dir: Path | str, ref: str) -> str | None:

@@ -57,7 +57,7 @@ class JsonlPart:
                     if reading.take():
                         yield _document(rows, columns, line, size, f"row-{offset:012d}")
             except Damaged as damage:
-                if reading.take_rest():
+                if reading.take():
                     yield rows.broken(damage.reason, Path(self.path).name, 0)
         rows.check()
 

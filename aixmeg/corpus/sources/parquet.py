@@ -58,7 +58,7 @@ class ParquetPart:
                     yield from _documents(batch, columns, rows, reading, number)
                     number += batch.num_rows
         except (OSError, ValueError):  # ArrowInvalid is a ValueError
-            if reading.take_rest():
+            if reading.take():
                 yield rows.broken("damaged_archive", Path(self.path).name, 0)
         rows.check()
 

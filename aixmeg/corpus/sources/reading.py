@@ -10,7 +10,7 @@ from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.sources.raw import RawDocument
 from aixmeg.corpus.sources.rules import Rules
 
-_STILL_READ: Final = frozenset({"unknown_language", "no_grammar", "language_not_selected", "too_small"})
+STILL_READ: Final = frozenset({"unknown_language", "no_grammar", "language_not_selected", "too_small"})
 """Reasons that do not stop `Rules.also_read`: the file itself is as good as any."""
 
 Read = Callable[[], bytes]
@@ -26,17 +26,15 @@ class Reading:
         self.index = -1
         """Of the document at hand."""
         self.wanted = wanted
-        self._open = False
 
     def take(self) -> bool:
-        """Go on to the next document; whether it is asked for."""
-        self.index += 1
-        self._open = self.wanted is None or self.index in self.wanted
-        return self._open
+        """Go on to the next document; whether it is asked for.
 
-    def take_rest(self) -> bool:
-        """As `take`, for what stands for all that can no longer be read, the document at hand first of all."""
-        return self._open or self.take()
+        What stands for all that can no longer be read is a document of its own, also where it was met inside another:
+        a pass that does not read that one meets it behind, and must count alike.
+        """
+        self.index += 1
+        return self.wanted is None or self.index in self.wanted
 
     def document(
         self, repository: str, path: str, size: int, read: Read, *, extra: dict[str, Any] | None = None
@@ -56,7 +54,7 @@ class Reading:
             return self._made(repository, path, size, content, language, None, extra)
         except Dropped as drop:
             reason = drop.reason
-        if reason not in _STILL_READ or not rules.reads_also(path, size):
+        if reason not in STILL_READ or not rules.reads_also(path, size):
             return self.dropped(repository, path, size, reason, extra=extra)
         try:
             content = read() if content is None else content
@@ -80,7 +78,6 @@ class Reading:
         reason: str | None,
         extra: dict[str, Any],
     ) -> RawDocument:
-        self._open = False
         if reason is not None and not path.isascii():  # names that are not UTF-8 come with lone surrogates
             path = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
         return RawDocument(

@@ -55,11 +55,11 @@ class TarPart:
                     repository, path, reason = placed(member.name, self.repository, depth, stem)
                     reason = reason or _kind(member)
                     if reason:
-                        yield reading.dropped(repository, path, 0, reason)
+                        yield reading.dropped(repository, path, member.size if member.isreg() else 0, reason)
                     else:
                         yield reading.document(repository, path, member.size, read)
             except Damaged as damage:
-                if reading.take_rest():
+                if reading.take():
                     yield damaged(reading, self.repository, self.path, damage.reason)
 
     def signals(self) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 
 from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.sources.folders import GENERATED, Repository
-from aixmeg.corpus.sources.git_commands import commit_count
+from aixmeg.corpus.sources.git_commands import commit_count, is_folder
 from aixmeg.corpus.sources.limits import RANGE_BYTES, RANGE_FILES
 from aixmeg.corpus.sources.raw import RawDocument
 from aixmeg.corpus.sources.reading import Reading
@@ -71,7 +71,7 @@ class FolderPart:
 
     def signals(self) -> dict[str, dict[str, float]]:
         """The commits of a git work tree."""
-        if self.start or self.only is not None or not (git := Path(self.root, ".git")).is_dir() or git.is_symlink():
+        if self.start or self.only is not None or not is_folder(git := Path(self.root, ".git")) or git.is_symlink():
             return {}
         commits = commit_count(git, "HEAD")
         return {} if commits is None else {self.repository: {"commits": commits}}

@@ -73,7 +73,7 @@ class ZipPart:
                         read = functools.partial(_content, archive, member)
                         yield reading.document(repository, path, member.file_size, read)
         except (*_BROKEN, OSError):
-            if reading.take_rest():
+            if reading.take():
                 yield damaged(reading, self.repository, self.path, "damaged_archive")
 
     def signals(self) -> dict[str, dict[str, float]]:
