@@ -1,0 +1,461 @@
+"""Sources with every known nuisance, and beside each what must become of it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import socket
+import subprocess
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LINE_BYTES = 50_000_000
+DEEP_FOLDERS = 4000
+NESTED = 100_000
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One document that a reader meets."""
+
+    repository: str
+    path: str
+    size: int
+    reason: str | None = None
+    """None: it is kept."""
+    text: bytes | None = None
+    """What the corpus holds of a kept one."""
+
+
+@dataclass
+class Sources:
+    """What was made."""
+
+    folder: Path
+    paths: list[Path] = field(default_factory=list)
+    """For corpus.sources."""
+    documents: list[Expected] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Folders that are not entered."""
+
+    def expect(self, repository: str, path: str, content: bytes | int, reason: str | None = None) -> None:
+        """Note an outcome; `content` may be a size alone."""
+        size, text = (content, None) if isinstance(content, int) else (len(content), content)
+        self.documents.append(Expected(repository, path, size, reason, text if reason is None else None))
+
+    def counts(self) -> dict[str | None, dict[str, int]]:
+        """Files and bytes by reason, as a report has them."""
+        found: dict[str | None, dict[str, int]] = {}
+        for one in self.documents:
+            count = found.setdefault(one.reason, {"files": 0, "bytes": 0})
+            count["files"] += 1
+            count["bytes"] += one.size
+        return found
+
+    def kept(self) -> Counter[tuple[str, str, bytes | None]]:
+        """Repository, path and text of what is kept; an archive may hold one path twice."""
+        return Counter((one.repository, one.path, one.text) for one in self.documents if one.reason is None)
+
+
+def code(name: str, functions: int = 4, end: str = "\n") -> str:
+    """Python that resembles no other name's; 80 bytes a function."""
+    lines = []
+    for number in range(functions):
+        digest = hashlib.blake2b(f"{name}{number}".encode()).hexdigest().translate(_LETTERS)
+        one, two, three, four = (digest[place : place + 9] for place in range(0, 36, 9))
+        lines += [f"def {one}({two}, {three}):", f"    {four} = {two} + {three}", f"    return {four} * {three}", ""]
+    return end.join(lines)
+
+
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
+def odd_texts() -> dict[str, bytes]:
+    """Valid UTF-8 that must come through byte for byte."""
+    pieces = "<s></s><unk><0x0A>▁<AIX-SPAN-PRE>▁<AIX-SPAN-POST>▁<AIX-SPAN-MIDDLE>▁<AIX-USER> <AIX-SPAN-PRE>"
+    texts = {
+        "crlf.py": code("crlf", end="\r\n"),
+        "lone_cr.py": code("lone cr", end="\r"),
+        "mixed_endings.py": code("lf") + code("mixed crlf", end="\r\n") + code("mixed cr", end="\r"),
+        "bom.py": "\ufeff" + code("bom"),
+        "bom_inside.py": code("before") + "x = '\ufeff'\n" + code("behind"),
+        "separators.py": code("separators") + "x = '\u2028 \u2029 \x85 \x0b \x0c \x1c \x1d \x1e'\n",
+        "word_boundary.py": code("boundary") + "x = '▁ ▁▁ a▁b'\n▁name▁ = 1\n",
+        "pieces.py": code("pieces") + f"x = '{pieces}'\n# {pieces}\n",
+        "control.py": code("control") + "x = '\x01\x07\x1b[0m\x7f'\n",
+        "unicode.py": code("unicode") + "é = '日本 😀 \U0010ffff e\u0301 \ufffd \ufffe \u200b \u00a0'\n",
+        "no_newline.py": code("no newline") + "x = 1",
+        "blanks.py": code("blanks") + " \t\n\n" + " " * 300 + "\n\t\n",
+        "escapes.py": code("escapes") + "x = '\\ud800 \\u2028 \\0 \" \\\\'\n",
+    }
+    return {path: text.encode() for path, text in texts.items()}
+
+
+def undecodable() -> dict[str, tuple[bytes, str]]:
+    """Bytes that are no UTF-8 text → reason."""
+    plain = code("encodings").encode()
+    return {
+        "latin1.py": (code("latin").encode() + "é = 1\n".encode("latin-1"), "invalid_utf8"),
+        "mixed.py": (code("mixed").encode() + "x = 'é'\n".encode() + "y = 'ñ'\n".encode("cp1252"), "invalid_utf8"),
+        "shift_jis.py": (code("sjis").encode() + "x = '日本語'\n".encode("shift-jis"), "invalid_utf8"),
+        "cut_off.py": (code("cut").encode() + "# é".encode()[:-1], "invalid_utf8"),
+        "overlong.py": (plain + b"x = '\xc0\xaf'\n", "invalid_utf8"),
+        "beyond.py": (plain + b"x = '\xf4\x90\x80\x80'\n", "invalid_utf8"),
+        "cesu.py": (plain + b"x = '\xed\xa0\xbd\xed\xb8\x80'\n", "lone_surrogate"),
+        "lone.py": (plain + b"x = '\xed\xa0\x80'\n", "lone_surrogate"),
+        "utf16.py": (code("utf16").encode("utf-16"), "nul_bytes"),
+        "utf16_be.py": (code("be").encode("utf-16-be"), "nul_bytes"),
+        "utf32.py": (code("utf32").encode("utf-32"), "nul_bytes"),
+        "nul.py": (plain + b"x = '\0'\n", "nul_bytes"),
+        "binary.py": (bytes(range(256)) * 4, "nul_bytes"),
+    }
+
+
+def make_sources(folder: Path) -> Sources:
+    """Write everything."""
+    made = Sources(folder)
+    for part in (_texts, _names, _sizes, _nested, _special, _judged, _table, _cut_table, _tar, _cut_tar, _zip, _git):
+        part(made)
+    made.paths.insert(0, folder / "tree")
+    return made
+
+
+def _put(made: Sources, repository: str, path: str, content: bytes, reason: str | None = None) -> None:
+    """A file of the tree of repositories; its name may hold bytes as surrogates."""
+    target = made.folder / "tree" / repository / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    shown = os.fsencode(path).decode(errors="backslashreplace")
+    made.expect(repository, shown, content, reason)
+
+
+def _texts(made: Sources) -> None:
+    for path, content in odd_texts().items():
+        _put(made, "texts", path, content)
+    for path, (content, reason) in undecodable().items():
+        _put(made, "encodings", path, content, reason)
+    _put(made, "encodings", "utf8.py", code("utf8").encode())
+
+
+def odd_names() -> list[str]:
+    """Names that are valid UTF-8."""
+    return ["new\nline.py", "tab\t.py", "return\r.py", "escape\x1b[2J.py", " space .py", "-rf.py", "quote'\".py",
+            "back\\slash.py", "dollar$(id).py", "sep\u2028\u2029\x85.py", "é.py", "e\u0301.py", "日本😀.py", "<s>.py",
+            "▁<AIX-SPAN-PRE>.py", "a*?[b].py", "#!%;&|.py", "*⁄.css.py", "con.py", "x" * 252 + ".py", "...py",
+            "folder\n/new\nline/__init__.py", "folder.py/x.py", "\u202egnp.py"]  # fmt: skip
+
+
+def _names(made: Sources) -> None:
+    for name in odd_names():
+        _put(made, "names", name, code(name).encode())
+    for name in (b"\xff.py", b"latin-\xe9.py", b"half-\xed\xa0\x80.py", b"cut-\xc3.py"):
+        _put(made, "names", os.fsdecode(name), code("bad").encode(), "bad_name")
+    inside = made.folder / "tree" / "names" / os.fsdecode(b"folder-\xff")
+    inside.mkdir()
+    (inside / "never_seen.py").write_text(code("never"))
+    made.skipped["bad_name"] += 1
+    # A repository whose own name is no UTF-8 belongs to the loose files, as a folder that is not entered.
+    (made.folder / "tree" / os.fsdecode(b"repository-\xff")).mkdir()
+    made.skipped["bad_name"] += 1
+    _put(made, "odd\nrepository \u2028", "x.py", code("odd repository").encode())
+
+
+def _sizes(made: Sources) -> None:
+    _put(made, "sizes", "empty.py", b"", "too_small")
+    _put(made, "sizes", "short.py", b"x = 1\n", "too_small")
+    _put(made, "sizes", "edge.py", code("edge").encode()[:62] + b"):", "syntax_errors")
+    _put(made, "sizes", "line.py", b"x = '" + b"long line " * (LINE_BYTES // 10) + b"'\n", "too_large")
+    with (made.folder / "tree/sizes/sparse.py").open("wb") as file:
+        file.truncate(10**12)
+    made.expect("sizes", "sparse.py", 10**12, "too_large")
+    _put(made, "sizes", "long_line.py", code("long").encode() + b"x = '" + b"long line " * 5000 + b"'\n", "long_lines")
+    _put(made, "sizes", "plain.py", code("plain").encode())
+    _deep(made.folder / "tree/sizes", "d", DEEP_FOLDERS, b"never_seen.py", b"")  # deeper than a path may be long
+    made.skipped["unreadable"] += 1
+    content = code("deep").encode()
+    _deep(made.folder / "tree/sizes", "e", 1500, b"deep.py", content)
+    made.expect("sizes", "e/" * 1500 + "deep.py", content)
+
+
+def _deep(root: Path, folder: str, levels: int, name: bytes, content: bytes) -> None:
+    """A file in folders in folders, made step by step, since no path need reach it."""
+    here = os.open(root, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir(folder, dir_fd=here)
+        inner = os.open(folder, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    file = os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=here)
+    os.write(file, content)
+    os.close(file)
+    os.close(here)
+
+
+def _nested(made: Sources) -> None:
+    half = NESTED // 2
+    opened = "(a +\n" * NESTED + "b" + "\n)" * NESTED
+    _put(made, "nested", "parentheses.py", f"x = {opened}\n".encode())
+    _put(made, "nested", "unclosed.py", ("x = " + "(a +\n" * NESTED).encode(), "syntax_errors")
+    _put(made, "nested", "brackets.js", ("let x = " + "[one,\n" * half + "]\n" * half + ";\n").encode())
+    _put(made, "nested", "blocks.c", ("void f(void) {" + "{ word;\n" * half + "}\n" * half + "}\n").encode())
+    _put(made, "nested", "bare.py", b"x = " + b"(\n" * NESTED + b"1" + b")\n" * NESTED, "low_alphanumeric")
+
+
+def _special(made: Sources) -> None:
+    _put(made, "special", "plain.py", code("special").encode())
+    root = made.folder / "tree/special"
+    for name, target in (("loop", "."), ("up", ".."), ("self.py", "self.py"), ("dangling.py", "nowhere.py"),
+                         ("passwd.py", "/etc/passwd"), ("zero.py", "/dev/zero"), ("file.py", "plain.py")):  # fmt: skip
+        (root / name).symlink_to(target)
+        made.expect("special", name, 0, "symlink")
+    (root / "ping").symlink_to("pong")
+    (root / "pong").symlink_to("ping")
+    made.expect("special", "ping", 0, "symlink")
+    made.expect("special", "pong", 0, "symlink")
+    os.mkfifo(root / "pipe.py")
+    made.expect("special", "pipe.py", 0, "not_a_file")
+    with _inside(root), socket.socket(socket.AF_UNIX) as listener:  # a socket's name may have 107 characters
+        listener.bind("socket.py")
+    made.expect("special", "socket.py", 0, "not_a_file")
+    _put(made, "special", "secret.py", code("secret").encode(), "unreadable")
+    (root / "secret.py").chmod(0)
+    for folder, reason in ((".hidden", "hidden"), ("node_modules", "generated"), ("locked", "unreadable")):
+        (root / folder).mkdir()
+        (root / folder / "never_seen.py").write_text(code("never"))
+        made.skipped[reason] += 1
+    (root / "locked").chmod(0)
+    (root / "venv").mkdir()
+    (root / "venv/pyvenv.cfg").touch()
+    made.skipped["virtual_environment"] += 1
+    (made.folder / "tree/link").symlink_to("special")  # a link in the place of a repository
+    made.expect("tree", "link", 0, "symlink")
+    (made.folder / "tree/loose.py").write_text(code("loose"))
+    made.expect("tree", "loose.py", code("loose").encode())
+
+
+class _inside:
+    """A working directory for a while."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        self._before = Path.cwd()
+        os.chdir(self._folder)
+
+    def __exit__(self, *_: object) -> None:
+        os.chdir(self._before)
+
+
+SOLUTION = code("solution", 8)
+
+
+def _judged(made: Sources) -> None:
+    """One file for each step that judges, so that every step ran."""
+    same = code("same", 8).encode()
+    _put(made, "judged", "first.py", same)
+    _put(made, "judged", "second.py", same, "exact_duplicate")
+    _put(made, "judged", "similar.py", code("similar", 30).encode(), "near_duplicate")
+    _put(made, "judged", "similar_and_longer.py", code("similar", 30).encode() + b"x = 1\n")
+    _put(made, "judged", "api_pb2.py", code("generated").encode(), "generated")
+    _put(made, "judged", "vendor/x.py", code("vendored").encode(), "vendored")
+    _put(made, "judged", "comments.py", b"# nothing but a comment\n" * 9, "boilerplate")
+    _put(made, "judged", "gpl.py", ("# SPDX-License-Identifier: GPL-3.0-only\n" + code("gpl")).encode(),
+         "licence_copyleft")  # fmt: skip
+    _put(made, "judged", "broken.py", (code("broken") + "x = ) ( ] [ } {\n" * 20).encode(), "syntax_errors")
+    _put(made, "judged", "bug.py", (code("bug") + "def f(x):\n    return x is 'text'\n").encode(), "defect_bug")
+    _put(made, "judged", "trojan.py", (code("trojan") + "x = '\u202e'\n").encode(), "defect_bug")  # reads backwards
+    _put(made, "judged", "solved.py", (code("prelude", 1) + SOLUTION).encode(), "contaminated")
+    _put(made, "judged", "notes.unknown", b"nothing", "unknown_language")
+    _put(made, "judged", "report.abap", b"REPORT z.\n" * 9, "no_grammar")
+    _put(made, "judged", "pointer.py", b"version https://git-lfs" + b".github.com/spec/v1\n" + b"oid x\n" * 9,
+         "lfs_pointer")  # fmt: skip
+    _put(made, "zz-unloved", "x.py", code("unloved").encode(), "low_rank")  # last by name among equals
+
+
+def benchmark(folder: Path) -> Path:
+    """An evaluation set."""
+    path = folder / "evaluation.jsonl"
+    path.write_text(json.dumps({"task_id": "t/1", "language": "python", "canonical_solution": SOLUTION}) + "\n")
+    return path
+
+
+def _table(made: Sources) -> None:
+    path = made.folder / "table.jsonl"
+    made.paths.append(path)
+    offset = 0
+    with path.open("wb") as out:
+        for line, where, content, reason in _rows():
+            out.write(line)
+            if where is not None:
+                shown = where if where else f"row-{offset:012d}"
+                size = len(line) if content is None else content
+                made.expect(*_place(shown), size, reason)
+            offset += len(line)
+
+
+def _place(where: str) -> tuple[str, str]:
+    repository, _, path = where.rpartition("::")
+    return repository or "table", path
+
+
+def _rows() -> Iterator[tuple[bytes, str | None, bytes | int | None, str | None]]:
+    """(line, repository::path or "" for a row without a name, its text, reason)."""
+
+    def row(path: str, text: Any, reason: str | None = None, repository: str | None = None, **more: Any) -> Any:
+        record = {"path": path, "text": text} | ({} if repository is None else {"repository": repository}) | more
+        content = text.encode(errors="surrogatepass") if isinstance(text, str) else None
+        where = path if repository is None else f"{repository}::{path}"
+        return json.dumps(record).encode() + b"\n", where, content, reason
+
+    def named(where: str, made: Any) -> Any:
+        return made[0], where, *made[2:]
+
+    for number in range(12):  # so that fewer than half are broken
+        yield row(f"good{number}.py", code(f"good row {number}"))
+    yield row("é\n.py", code("odd row"), licenses=["MIT", 3, None], stars=float("nan"))
+    yield row("stars.py", code("stars"), repository="stars", stars=float("inf"))
+    yield row("src/a.py", code("owner"), repository="owner/name")
+    yield row("crlf.py", code("row crlf", end="\r\n"))
+    yield b"\n", None, None, None
+    yield b" \t\r\n", None, None, None
+    for broken in (b"{not json\n", b'{"path": "cut.py", "text": "' + b"x" * 99 + b"\n", b"\xff\xfe{}\n", b"\0\n",
+                   b'{"text": ' + b"[" * NESTED + b"]" * NESTED + b"}\n", b'{"text": ' + b"9" * 5000 + b"}\n",
+                   b'{"path": "latin.py", "text": "\xe9"}\n'):  # fmt: skip
+        yield broken, "", None, "invalid_json"
+    for other in (b"[]\n", b"null\n", b'"text"\n', b"1e999\n"):
+        yield other, "", None, "wrong_type"
+    yield b'{"path": "none.py"}\n', "", None, "missing_column"
+    yield b'{"path": "null.py", "text": null}\n', "", None, "missing_column"
+    for text in (b"3", b"[]", b'{"a": 1}', b"true"):
+        yield b'{"path": "type.py", "text": ' + text + b"}\n", "", None, "wrong_type"
+    yield (*named("", row("surrogate.py", "x = '�'\n" * 9))[:2], None, "lone_surrogate")
+    yield b'{"path": 3, "text": "x = 1"}\n', "", 5, "wrong_type"
+    yield row("../up.py", code("up"), "unsafe_path")
+    yield row("a/../../b.py", code("b"), "unsafe_path")
+    yield row("nul.py", code("nul") + "\0", "nul_bytes")
+    yield row("a/node_modules/x.py", code("modules"), "skipped_folder")
+    yield named("bad\\udce9.py", row("bad\udce9.py", code("half"), "bad_name"))
+    yield named("", row("x.py", code("half repository"), "bad_name", repository="half \ud800"))
+    yield row("licence.py", code("half licence"), licenses=["MIT", "half \ud800"], language="half \ud800")
+    long = json.dumps({"path": "long.py", "text": "x" * LINE_BYTES}).encode() + b"\n"
+    yield long, "", None, "too_large"
+    last = row("last.py", code("last row"))
+    yield last[0].rstrip(b"\n"), *last[1:]
+
+
+def _cut_table(made: Sources) -> None:
+    rows = [json.dumps({"path": f"x{number}.py", "text": code(f"cut {number}")}).encode() for number in range(2)]
+    path = made.folder / "cut.jsonl.gz"
+    path.write_bytes(gzip.compress(rows[0] + b"\n") + gzip.compress(rows[1])[:12])
+    made.paths.append(path)
+    made.expect("cut", "x0.py", code("cut 0").encode())
+    made.expect("cut", "cut.jsonl.gz", 0, "damaged_archive")
+
+
+def _tar(made: Sources) -> None:
+    path = made.folder / "hostile.tar"
+    members: list[tuple[str, bytes, str | None]] = [
+        ("../up.py", code("tar up").encode(), "unsafe_path"),
+        ("/absolute.py", code("tar absolute").encode(), "unsafe_path"),
+        ("a/../../b.py", code("tar b").encode(), "unsafe_path"),
+        ("c:\\d.py", code("tar d").encode(), "unsafe_path"),
+        ("bad-\udcff.py", code("tar bad").encode(), "bad_name"),
+        (".git/hooks.py", code("tar hooks").encode(), "skipped_folder"),
+        ("new\nline.py", code("tar newline").encode(), None),
+        ("é" * 120 + ".py", code("tar long").encode(), None),
+        ("same.py", code("tar same").encode(), None),
+        ("same.py", code("tar same too").encode(), None),
+    ]
+    links = {"link": (tarfile.SYMTYPE, "symlink"), "hard.py": (tarfile.LNKTYPE, "symlink"),
+             "pipe.py": (tarfile.FIFOTYPE, "not_a_file"), "device.py": (tarfile.CHRTYPE, "not_a_file")}  # fmt: skip
+    with tarfile.open(path, "w", errors="surrogateescape") as archive:
+        for name, content, reason in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+            made.expect("hostile", _shown(name), content, reason)
+        for name, (kind, reason) in links.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc"
+            archive.addfile(info)
+            made.expect("hostile", name, 0, reason)
+        inside = tarfile.TarInfo("link/through.py")  # would land in /etc if it were unpacked
+        inside.size = len(through := code("tar through").encode())
+        archive.addfile(inside, io.BytesIO(through))
+        made.expect("hostile", "link/through.py", through)
+    made.paths.append(path)
+
+
+def _shown(name: str) -> str:
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _cut_tar(made: Sources) -> None:
+    path, out = made.folder / "cut_tar.tar", io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name in ("whole.py", "cut.py"):
+            info = tarfile.TarInfo(name)
+            info.size = len(content := code(name).encode())
+            archive.addfile(info, io.BytesIO(content))
+    path.write_bytes(out.getvalue()[: 512 + 512 + 512 + 100])  # header, content, header, part of the content
+    made.paths.append(path)
+    made.expect("cut_tar", "whole.py", code("whole.py", 4).encode())
+    made.expect("cut_tar", "cut_tar.tar", 0, "damaged_archive")
+
+
+def _zip(made: Sources) -> None:
+    path = made.folder / "odd_zip.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, reason in (("../up.py", "unsafe_path"), ("/absolute.py", "unsafe_path"), ("new\nline.py", None),
+                             ("é.py", None), ("a\\b.py", "unsafe_path"), ("plain.py", None)):  # fmt: skip
+            archive.writestr(zipfile.ZipInfo(name), content := code(f"zip {name}").encode())
+            made.expect("odd_zip", name, content, reason)
+        link = zipfile.ZipInfo("link.py")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+        made.expect("odd_zip", "link.py", len("/etc/passwd"), "symlink")
+        archive.writestr("damaged.py", damaged := code("zip damaged").encode())
+        made.expect("odd_zip", "damaged.py", damaged, "unreadable")
+        where = archive.getinfo("damaged.py").header_offset
+    content = bytearray(path.read_bytes())
+    content[where + 30 + len("damaged.py") + 20] ^= 0xFF
+    path.write_bytes(content)
+    made.paths.append(path)
+
+
+def _git(made: Sources) -> None:
+    """A bare repository written by `git fast-import`, which takes names that no checkout could hold."""
+    path = made.folder / "odd_git.git"
+    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(path)], check=True, env=environment)
+    files: list[tuple[bytes, str | None]] = [
+        (b"plain.py", None), (b"new\nline.py", None), (b"quote\".py", None), (b"\xff.py", "bad_name"),
+        ("é\u2028.py".encode(), None), (b"back\\slash.py", None), (b"-rf.py", None), (b"x\ty.py", None),
+        (b"node_modules/x.py", "skipped_folder"),
+    ]  # fmt: skip
+    commands = [b"commit refs/heads/main\ncommitter A <a@example.org> 0 +0000\ndata 1\nx\n"]
+    for name, reason in files:
+        content = code(f"git {name!r}").encode()
+        commands.append(b"M 100644 inline " + _quoted(name) + b"\ndata %d\n" % len(content) + content + b"\n")
+        # Git is not asked for the size of what its name drops.
+        made.expect("odd_git", name.decode(errors="backslashreplace"), 0 if reason else content, reason)
+    commands.append(b"M 120000 inline link.py\ndata 8\nplain.py\n")
+    made.expect("odd_git", "link.py", 0, "symlink")
+    commands.append(b"M 160000 " + b"1" * 40 + b" module\n")
+    made.expect("odd_git", "module", 0, "submodule")
+    subprocess.run(["git", "-C", str(path), "fast-import", "--quiet"], input=b"".join(commands), check=True,
+                   env=environment)  # fmt: skip
+    made.paths.append(path)
+
+
+def _quoted(name: bytes) -> bytes:
+    return b'"' + b"".join(b"\\%03o" % byte for byte in name) + b'"'
