@@ -514,4 +514,43 @@ func ExampleF() {
 »int a;
 """,
     ),
+    "c example in the text's own column": (
+        "c",
+        """\
+«// an example
+// int x = f(1);
+// g(x);
+// h(x);
+»int a;
+""",
+    ),
+    "c fenced example": (
+        "c",
+        """\
+«// ```
+// int first = count_of_all_items(list, 1);
+// int second = count_of_all_items(list, 2);
+// print_the_sum_of(first + second, stdout);
+// ```
+»int a;
+""",
+    ),
+    "typescript remarks that parse": (
+        "typescript",
+        """\
+«// TODO: isOpen(x)
+// TODO: isShut(x)
+// TODO: isLost(x)
+»f();
+""",
+    ),
+    "shell sentences that parse": (
+        "shell",
+        """\
+«# build everything from scratch;
+# run the tests again and again;
+# show what failed in the end;
+»x=1
+""",
+    ),
 }
