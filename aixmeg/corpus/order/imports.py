@@ -47,17 +47,16 @@ def imports_of(document: Document) -> list[str]:
 
 def _statements(tree: SyntaxTree, *kinds: str) -> Iterator[str]:
     """The text of every node of these kinds, in document order."""
-    chosen = np.flatnonzero(np.isin(tree.kind, _ids(tree.kinds, kinds)))
-    for index in chosen.tolist():
+    for index in np.flatnonzero(_mask(tree.kinds, kinds)[tree.kind]).tolist():
         start, end = int(tree.start[index]), int(tree.end[index])
         if end - start <= _MAX_BYTES:
             yield tree.source[start:end].decode(errors="replace")
 
 
 @functools.lru_cache(maxsize=256)
-def _ids(names: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
-    """Every id of these kinds: a grammar may give one name to several."""
-    return np.array([number for number, name in enumerate(names) if name in wanted], np.uint16)
+def _mask(names: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
+    """bool [kinds of the grammar]: a grammar may give one name to several of its kinds."""
+    return np.array([name in wanted for name in names])
 
 
 def _python(tree: SyntaxTree) -> Iterator[str]:
@@ -76,8 +75,8 @@ def _python(tree: SyntaxTree) -> Iterator[str]:
 
 def _javascript(tree: SyntaxTree) -> Iterator[str]:
     found: list[tuple[int, str]] = []
-    chosen = np.flatnonzero(np.isin(tree.kind, _ids(tree.kinds, ("import_statement", "export_statement"))))
-    for index in chosen.tolist():
+    statements = _mask(tree.kinds, ("import_statement", "export_statement"))[tree.kind]
+    for index in np.flatnonzero(statements).tolist():
         start, end = int(tree.start[index]), int(tree.end[index])
         if end - start > _MAX_BYTES:  # an exported class
             continue
@@ -85,7 +84,7 @@ def _javascript(tree: SyntaxTree) -> Iterator[str]:
         if match := _MODULE.search(text):
             found.append((start, match[1]))
     if matches := list(_CALL.finditer(tree.source)):
-        calls = tree.start[np.isin(tree.kind, _ids(tree.kinds, ("call_expression",)))]
+        calls = tree.start[_mask(tree.kinds, ("call_expression",))[tree.kind]]
         for match in matches:  # in a comment or a string no call begins there
             place = int(np.searchsorted(calls, match.start()))
             if place < len(calls) and calls[place] == match.start():
