@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -24,6 +25,7 @@ from aixmeg.corpus.tally import Tally, total
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
 from aixmeg.languages import LANGUAGES
+from aixmeg.syntax import native
 
 _VERSION: Final = 2
 """Raised when the code would give other output for the same input, so that no build is continued across the change."""
@@ -38,6 +40,9 @@ def build_corpus(config: CorpusConfig, output: Path) -> dict[str, Any]:
         UserError: no source, no file kept, a worker killed, a full disk. An earlier corpus in `output` stays whole.
     """
     check_executor(config)
+    if not native.is_built():
+        print("note: syntax trees are walked in Python, which is several times slower; `make tree-sitter` builds the "
+              "compiled walk", file=sys.stderr)  # fmt: skip
     clock = _Clock()
     with opened_job(output) as job:
         job.describe(_shown(iter_inputs(config, output)), config, output, _stamp(config))
