@@ -39,7 +39,7 @@ _FICTION_WITH_ROLE: Final = re.compile(
 _PLACEHOLDER_LOCAL: Final = re.compile(
     rb"(?i)(?:foo|bar|baz|user|username|name|me|you|your|yourname|your[._\-]?(?:name|email)|test|tester|testuser|someone|"
     rb"somebody|nobody|anyone|email|mail|address|my[._\-]?(?:name|email)|john|jane|(?:john|jane)[._\-]?(?:doe|smith)|joe|"
-    rb"bob|alice|a|b|x|xxx|first[._]?last|firstname[._]lastname|example|foobar|jdoe|local)[\d]{0,3}"
+    rb"bob|alice|a|b|x{1,20}|first[._]?last|firstname[._]lastname|example|foobar|jdoe|local)[\d]{0,3}"
 )
 
 
@@ -51,6 +51,6 @@ def is_top_level(name: bytes) -> bool:
 def is_example(domain: bytes, local: bytes) -> bool:
     """Whether local@domain, the domain in lower case, is nobody's: a reserved domain (RFC 2606), or one that
     documentation makes up."""
-    if _RESERVED.search(domain) or _FICTION.search(domain):
+    if _RESERVED.search(domain) or _FICTION.search(domain) or not local.strip(b"xX"):
         return True
     return bool(_FICTION_WITH_ROLE.search(domain) and _PLACEHOLDER_LOCAL.fullmatch(local))

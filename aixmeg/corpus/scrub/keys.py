@@ -10,7 +10,7 @@ from aixmeg.corpus.scrub.rule import Finding, Source, matches
 
 _BEGIN: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----")
 _PUTTY: Final = re.compile(rb"Private-Lines: ?\d{1,3}")
-_RUN: Final = re.compile(rb"(?:(?<![A-Za-z0-9+/=])|(?<=\\[nr]))[A-Za-z0-9+/]{16,}={0,2}")
+_RUN: Final = re.compile(rb"(?:(?<![A-Za-z0-9+/=\\,])|(?<=\\[nr]))[A-Za-z0-9+/]{16,}={0,2}")
 _SHORT: Final = re.compile(
     rb"(?:(?<=[\"'`])|(?<=\\[nr])|(?<=\n)(?P<indent>[ \t]*))=?[A-Za-z0-9+/]{2,15}={0,2}"
     rb"(?=[\"'`]|\\[nr]|[ \t]*\r?(?:\n|$))"

@@ -52,7 +52,9 @@ _DUMMY: Final = re.compile(
     rb"token|todo|none$|null$|undefined$|deadbeef|0{6}|1{6}|lorem"
 )
 """What values that are no secrets are made of, in documentation and tests."""
-_TEMPLATE: Final = re.compile(rb"[${}<>%\[\]()`|]|^env[.:]|^process\.|^vault:|^secret:|^ref:|^file:|^&|^!|^@")
+_TEMPLATE: Final = re.compile(
+    rb"\$[{(]|^\$\w+$|\{\w*\}|\{\{|<[^<>]*>|%\(|%[sdvr](?!\w)|%\w+%|\(\)|\[\w*\]|`|^env[.:]|^process\.|^vault:|^ref:|^[&!@]"
+)
 """Marks of a value that is put in later."""
 _WORDS: Final = re.compile(rb"[A-Za-z]+([_\-.:/ +]?[A-Za-z]+)*[_\-.:]?\d{0,2}")
 _UUID: Final = re.compile(rb"(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

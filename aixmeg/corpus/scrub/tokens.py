@@ -63,7 +63,7 @@ FORMS: Final = {
 }
 """Service → patterns; the group is the secret part, what stands before it names the service and is kept."""
 _ANY: Final = "|".join(form for forms in FORMS.values() for form in forms)
-_TOKEN: Final = re.compile(rf"(?<![A-Za-z0-9_\-+])(?:{_ANY})(?![A-Za-z0-9_\-])".encode())
+_TOKEN: Final = re.compile(rf"(?<![A-Za-z0-9_\-+])(?:{_ANY})(?![A-Za-z0-9_\-@])".encode())
 _HEADER: Final = re.compile(
     rb"(?i)authorization[\"'`]?\s{0,3}[:=,]\s{0,3}(?:f?[\"'`])?(basic|bearer|token)\s+([A-Za-z0-9+/_\-.~]{16,1024}={0,2})"
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass
 class Score:
-    """Counts of one kind. A labelled span is found when a found one of its kind overlaps it, and the other way round."""
+    """Counts of one kind. A labelled span counts as found when a found one of its kind overlaps it, and vice versa."""
 
     labelled: int = 0
     found_labels: int = 0
@@ -56,13 +56,17 @@ def labelled_lines() -> list[Line]:
     ]
 
 
-def scores(find: Callable[[bytes, str], Iterable[Span]], kinds: Iterable[str]) -> dict[str, Score]:
-    """Kind → its score over all lines."""
+def scores(
+    find: Callable[[bytes, str], Iterable[Span]], kinds: Iterable[str], merge: Mapping[str, str] | None = None
+) -> dict[str, Score]:
+    """Kind → its score over all lines. `merge` renames kinds on both sides, for finders that divide otherwise."""
+    names = merge or {}
     result = {kind: Score() for kind in kinds}
     for line in labelled_lines():
-        found = list(find(line.text, line.language))
+        found = [(names.get(kind, kind), start, end) for kind, start, end in find(line.text, line.language)]
+        labelled = [(names.get(kind, kind), start, end) for kind, start, end in line.spans]
         for kind, score in result.items():
-            labels = [span for span in line.spans if span[0] == kind]
+            labels = [span for span in labelled if span[0] == kind]
             hits = [span for span in found if span[0] == kind]
             score.labelled += len(labels)
             score.found_labels += sum(any(_overlap(label, hit) for hit in hits) for label in labels)
