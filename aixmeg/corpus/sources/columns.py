@@ -51,6 +51,7 @@ class Rows:
     def __init__(self, reading: Reading, *, table: str, fallback: str) -> None:
         self._reading, self._table, self._fallback = reading, table, fallback
         self._depth = reading.rules.reading.repository_depth
+        self.prose = reading.rules.prose
         self._rows = self._broken = 0
 
     def document(self, row: dict[str, Any], content: Callable[[], bytes], size: int, where: str) -> RawDocument:

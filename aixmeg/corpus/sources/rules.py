@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from aixmeg.config.corpus import CorpusConfig, SourcesConfig
+from aixmeg.config.corpus import CorpusConfig, ProseConfig, SourcesConfig
+from aixmeg.corpus.prose import PROSE_LANGUAGES
 from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.sources.folders import GENERATED, MACHINE_LANGUAGES
 from aixmeg.errors import UserError
@@ -32,6 +33,8 @@ class Rules:
     """Of a path: whether the content is wanted although the file is no candidate (licence files). A function of a
     module, so that it can be pickled."""
     reading: SourcesConfig = field(default_factory=SourcesConfig)
+    prose: ProseConfig = field(default_factory=ProseConfig)
+    """Natural language needs no grammar; with `enabled` false it is read like code, or not at all."""
 
     @classmethod
     def of(cls, config: CorpusConfig, output: Path, *, also_read: Callable[[str], bool] | None = None) -> Rules:
@@ -47,7 +50,8 @@ class Rules:
         else:
             languages = frozenset(MACHINE_LANGUAGES)
         return cls(languages=languages, min_bytes=config.min_file_bytes, max_bytes=config.max_file_bytes,
-                   output=str(output.resolve()), also_read=also_read, reading=config.reading)  # fmt: skip
+                   output=str(output.resolve()), also_read=also_read, reading=config.reading,
+                   prose=config.prose)  # fmt: skip
 
     def by_name(self, path: str, hint: str | None = None) -> str | None:
         """The language of a path; None if its content decides.
@@ -98,7 +102,7 @@ class Rules:
         return self.also_read is not None and size <= ALSO_READ_BYTES and self.also_read(path)
 
     def _selected(self, language: str) -> str:
-        if LANGUAGES[language].grammar is None:
+        if LANGUAGES[language].grammar is None and not (self.prose.enabled and language in PROSE_LANGUAGES):
             raise Dropped("no_grammar")
         if language not in self.languages:
             raise Dropped("language_not_selected")

@@ -29,7 +29,7 @@ def test_header_lines(language: str, path: str, header: str) -> None:
     assert header_lines(LANGUAGES[language], path) == header
 
 
-@given(path=st.text(), language=st.sampled_from(sorted(LANGUAGES)))
+@given(path=st.text(), language=st.sampled_from(sorted(set(LANGUAGES) - {"text"})))  # which has no comments
 def test_header_is_whole_comment_lines(path: str, language: str) -> None:
     row = LANGUAGES[language]
     header = header_lines(row, path)

@@ -25,7 +25,7 @@ from aixmeg.languages import LANGUAGES, canonical, language_of
         ("x.cljs.hl", "clojure"),
         ("x.gitignore", None),
         ("x.in", None),
-        ("x.txt", None),
+        ("x.txt", "text"),
         ("py", None),
         ("a.py/README", None),
         ("myMakefile", None),
@@ -42,11 +42,14 @@ def test_language_of(path: str, name: str | None) -> None:
 
 
 def test_table_is_complete_and_unambiguous() -> None:
-    assert len(LANGUAGES) == 105
+    assert len(LANGUAGES) == 106  # and plain text
     endings = [ending for language in LANGUAGES.values() for ending in language.extensions]
     assert len(endings) == len(set(endings))
     for name, language in LANGUAGES.items():
         assert language.name == name == name.lower()
+        if name == "text":  # aiXcoder's table does not list it, and gives what it does not list no header
+            assert language.path_comment is language.language_line is None
+            continue
         assert language.path_comment is not None
         assert language.path_comment.count("{}") == 1
 
