@@ -231,3 +231,15 @@ def test_flipped_bytes_never_crash(tmp_path_factory, data, name) -> None:
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (folder / name).write_bytes(content)
     documents(folder / name)
+
+
+def test_memory_does_not_grow_with_the_members(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar_bytes([(f"f{number}.py", b"x = 1\n") for number in range(6000)]))
+    rules, inputs = rules_and_inputs(path)
+    tracemalloc.start()
+    number = sum(1 for one in inputs for _ in one.documents(rules))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert number == 6000
+    assert peak < 2 << 20  # tarfile alone would remember 1 KB of each member

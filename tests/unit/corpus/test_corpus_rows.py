@@ -194,3 +194,22 @@ def test_no_rows(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
     assert documents(tmp_path / "a.jsonl")[0] == []
     assert kept(documents(tmp_path / "a.jsonl")[0]) == {}
+
+
+def test_a_slice_of_a_column_keeps_its_own_texts() -> None:
+    column = pa.array(["no", "a", None, "bc", "no"]).slice(1, 3)
+    texts = parquet._Texts(column)
+    assert [None if texts.size(index) is None else texts.read(index) for index in range(3)] == [b"a", None, b"bc"]
+    assert [texts.size(index) for index in range(3)] == [1, None, 2]
+
+
+@pytest.mark.parametrize("step", range(25, 60))
+def test_a_range_that_begins_at_a_line_does_not_lose_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    line = b'{"path": "a.py", "text": "xyz"}\n'  # 32 bytes
+    (tmp_path / "a.jsonl").write_bytes(line * 20)
+    monkeypatch.setattr(jsonl, "RANGE_BYTES", step)
+    rules, inputs = rules_and_inputs(tmp_path / "a.jsonl")
+    assert sum(len(one.parts) for one in inputs) == -(-640 // step)
+    assert len([one for part in inputs for one in part.documents(rules)]) == 20
