@@ -10,6 +10,7 @@ keys, run by `re` and, where it can be imported, by google-re2; and detect-secre
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import platform
 import re
 import subprocess
@@ -26,6 +27,7 @@ from rich.table import Table
 
 from aixmeg.config.corpus import ScrubConfig
 from aixmeg.corpus.scrub import Scrubber, engine
+from aixmeg.corpus.scrub.engine import EngineName
 from aixmeg.files import write_json
 from aixmeg.languages import language_of
 
@@ -33,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "unit" / "corpus"))
 from scrub_labels.load import Score, scores  # noqa: E402  # pyright: ignore[reportMissingImports]
 
+ENGINES: tuple[EngineName, ...] = ("hyperscan", "re2", "re")
 Span = tuple[str, int, int]
 Find = Callable[[bytes, str], Iterable[Span]]
 
@@ -148,7 +151,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     files = read_files(arguments.corpus, arguments.megabytes * 1_000_000)
-    ours = {name: Scrubber(ScrubConfig(), name) for name in dict.fromkeys((engine(), "re"))}
+    importable: list[EngineName] = [name for name in ENGINES if name == "re" or importlib.util.find_spec(name)]
+    ours = {name: Scrubber(ScrubConfig(), name) for name in importable}
     works: dict[str, Callable[[bytes, str], Any]] = {
         f"aixmeg, {name}": scrubber.scrub for name, scrubber in ours.items()
     }

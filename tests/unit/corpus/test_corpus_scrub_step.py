@@ -10,6 +10,7 @@ from scrub_labels.samples import GITHUB, PEM, SAMPLES, TEXT
 from aixmeg.config.corpus import ScrubConfig
 from aixmeg.corpus.document import Document
 from aixmeg.corpus.scrub import Scrubber, engine, make_step
+from aixmeg.corpus.scrub.rule import Finding
 
 ALL = ScrubConfig(kinds=tuple(SAMPLES), private_addresses=True, copyright_names=True)
 
@@ -83,6 +84,15 @@ def test_once_is_enough(style, line):
     once, done, _ = scrubber.scrub(line.encode(), "python")
     assert done
     assert scrubber.scrub(once, "python") == (once, [], [])
+
+
+def test_rounds_follow_until_nothing_is_found(monkeypatch):
+    scrubber = Scrubber(ScrubConfig())
+    rounds = iter([[Finding(0, 3, "email", "email")], [Finding(0, 5, "name", "login")], []])
+    monkeypatch.setattr(scrubber, "find", lambda text, language: next(rounds))
+    text, done, records = scrubber.scrub(b"a@b\n", "python")
+    assert text == b"user@example.com\n"
+    assert [one.kind for one, _ in done] == [record["kind"] for record in records] == ["email", "name"]
 
 
 def test_tags():
