@@ -6,10 +6,11 @@
 //   inputs of its own, without coverage
 #include <cstdio>
 #include <cstdlib>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "encoder_bpe.h"
 #include "encoder_utf8.h"
 #include "encoder_vocabulary.h"
 
@@ -30,10 +31,22 @@ struct Input {
   const uint8_t* data;
   size_t size;
   uint8_t byte() { return size ? --size, *data++ : 0; }
+  // So many bytes as characters of a small alphabet, so that pieces and texts have something in common; a few as they
+  // are.
   std::string take(size_t length) {
-    length = std::min(length, size);
-    const std::string text(reinterpret_cast<const char*>(data), length);
-    data += length, size -= length;
+    static const char* const kAlphabet[] = {"a", "b", "c", "a", " ", "\xE2\x96\x81", "\xC3\xA9", "\xF0\x9F\x98\x80"};
+    std::string text;
+    for (length = std::min(length, size); length; --length) {
+      const uint8_t value = byte();
+      if (value == 255 && length > 1) {
+        text += static_cast<char>(byte());
+        --length;
+      } else if (value % 10 == 9) {
+        text += '\0';
+      } else {
+        text += kAlphabet[value % 10 % 8];
+      }
+    }
     return text;
   }
 };
@@ -61,9 +74,9 @@ struct Model {
       add(name, 0, kByte);
     }
     for (int left = input.byte() % 48; left; --left) {
-      const uint8_t kind = input.byte(), length = kind % 11;
-      const uint8_t type = kind > 250 ? kind - 250 : kind > 230 ? kUserDefined : kNormal;
-      const float score = static_cast<float>(input.byte() % 8);
+      const uint8_t kind = input.byte(), length = 1 + kind % 7;
+      const uint8_t type = kind > 253 ? input.byte() % 8 : kind > 230 ? kUserDefined : kNormal;
+      const float score = static_cast<float>(input.byte() % 16);
       add(input.take(length), score, type);
     }
   }
@@ -79,18 +92,67 @@ std::string blanks_for_boundaries(std::string text) {
 }
 
 // Bytes that the ids stand for.
-std::string spell(const Model& model, const int32_t* ids, int64_t count) {
+std::string spell(const Model& model, const std::vector<int32_t>& ids) {
   std::string text;
-  for (int64_t i = 0; i < count; ++i) {
-    REQUIRE(ids[i] >= 0 && ids[i] < static_cast<int32_t>(model.texts.size()));
-    const std::string& piece = model.texts[ids[i]];
-    if (model.types[ids[i]] == kByte) {
+  for (const int32_t id : ids) {
+    REQUIRE(id >= 0 && id < static_cast<int32_t>(model.texts.size()));
+    const std::string& piece = model.texts[id];
+    if (model.types[id] == kByte) {
       text += static_cast<char>(std::strtol(piece.c_str() + 1, nullptr, 16));
     } else {
       text += blanks_for_boundaries(piece);
     }
   }
   return text;
+}
+
+// SentencePiece's algorithm as it is described, on strings: join the best pair of neighbours, the leftmost of equals,
+// and begin again.
+std::vector<int32_t> encode_plainly(const Model& model, const std::string& text) {
+  std::map<std::string, int32_t> normal, user_defined, bytes;
+  for (size_t id = 0; id < model.texts.size(); ++id) {
+    if (model.texts[id].find(' ') != std::string::npos) continue;  // no text has one once blanks are U+2581
+    auto& kind = model.types[id] == kNormal ? normal : model.types[id] == kUserDefined ? user_defined : bytes;
+    kind[blanks_for_boundaries(model.texts[id])] = static_cast<int32_t>(id);
+  }
+  std::vector<std::string> symbols;
+  std::vector<bool> frozen;
+  for (size_t at = 0; at < text.size(); at += symbols.back().size()) {
+    size_t length = 0;
+    for (const auto& [symbol, id] : user_defined) {
+      if (text.compare(at, symbol.size(), symbol) == 0) length = std::max(length, symbol.size());
+    }
+    frozen.push_back(length > 0);
+    symbols.push_back(text.substr(at, length ? length : char_length(static_cast<uint8_t>(text[at]))));
+  }
+  for (;;) {
+    size_t best = symbols.size();
+    float score = 0;
+    for (size_t i = 0; i + 1 < symbols.size(); ++i) {
+      const auto found = frozen[i] || frozen[i + 1] ? normal.end() : normal.find(symbols[i] + symbols[i + 1]);
+      if (found == normal.end() || (best < symbols.size() && model.scores[found->second] <= score)) continue;
+      score = model.scores[found->second];
+      best = i;
+    }
+    if (best == symbols.size()) break;
+    symbols[best] += symbols[best + 1];
+    symbols.erase(symbols.begin() + best + 1);
+    frozen.erase(frozen.begin() + best + 1);
+  }
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    const auto& kind = frozen[i] ? user_defined : normal;
+    if (const auto found = kind.find(symbols[i]); found != kind.end()) {
+      ids.push_back(found->second);
+      continue;
+    }
+    for (const char c : symbols[i]) {
+      char name[8];
+      std::snprintf(name, sizeof name, "<0x%02X>", static_cast<uint8_t>(c));
+      ids.push_back(bytes.at(name));
+    }
+  }
+  return ids;
 }
 
 void check(const Model& model, const std::string& text, const std::vector<int64_t>& bounds, bool split, int bits) {
@@ -113,20 +175,21 @@ void check(const Model& model, const std::string& text, const std::vector<int64_
     pass.resize(std::max<int64_t>(count, 0));
   }
   REQUIRE(ids[0] == ids[1]);  // the second time everything is remembered
+  int64_t where = -1;
+  std::vector<int64_t> unused(slices + 1);
+  const int64_t cramped = aixmeg_encoder_encode(encoder, data.data(), text.size(), bounds.data(), slices, ids[1].data(),
+                                                room - 1, unused.data(), &where);
+  REQUIRE(slices == 0 || cramped < 0);
   aixmeg_encoder_free(encoder);
   if (ids[0].empty()) return;
-  const auto vocabulary = Vocabulary::make(pieces);
+  const bool twice = std::set<std::string>(model.texts.begin(), model.texts.end()).size() < model.texts.size();
   for (int64_t i = 0, begin = 0; i < slices; begin = ends[i++]) {
     std::string slice = text.substr(bounds[2 * i], bounds[2 * i + 1] - bounds[2 * i]);
-    const int32_t* own = ids[0].data() + begin;
-    const int64_t count = ends[i] - begin;
+    const std::vector<int32_t> own(ids[0].begin() + begin, ids[0].begin() + ends[i]);
     if (!split) slice = blanks_for_boundaries(slice);
-    REQUIRE(spell(model, own, count) == slice);
-    if (slice.find("\xE2\x96\x81") != std::string::npos) continue;
-    std::vector<int32_t> whole(slice.size() + 1);  // without any cut
-    const auto* bytes = reinterpret_cast<const uint8_t*>(slice.data());
-    whole.resize(Bpe(*vocabulary).encode(bytes, slice.size(), whole.data()));
-    REQUIRE(whole == std::vector<int32_t>(own, own + count));
+    REQUIRE(spell(model, own) == slice);
+    if (twice || slice.size() > 700) continue;  // SentencePiece refuses models with a piece twice
+    if (slice.find("\xE2\x96\x81") == std::string::npos) REQUIRE(own == encode_plainly(model, slice));
   }
 }
 
@@ -154,16 +217,16 @@ int main(int, char** arguments) {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
     return static_cast<size_t>((state >> 11) % below);
   };
-  const std::vector<std::string> usual = {"a", "b", "ab", " ", "\xE2\x96\x81", "\xC3\xA9", "\xF0\x9F\x98\x80", "aab"};
   for (long left = std::strtol(arguments[2], nullptr, 10); left; --left) {
-    std::string input(1, static_cast<char>(random(8) ? 3 : random(256)));
-    const size_t wanted = random(50) ? random(300) : random(6000);
-    while (input.size() < wanted) {
-      const size_t kind = random(40);
-      input += kind ? usual[random(usual.size())] : std::string(1, static_cast<char>(random(256)));
+    std::vector<uint8_t> input(random(50) ? random(400) : random(8000));
+    const size_t letters = 1 + random(10);  // few, so that long runs have no place to cut
+    for (uint8_t& value : input)
+      value = static_cast<uint8_t>(random(30) ? 10 * random(25) + random(letters) : random(256));
+    if (input.size() > 1 && random(8)) {
+      input[0] = 3;                                 // all that a model needs, so that most are taken
+      input[1] = static_cast<uint8_t>(random(30));  // pieces
     }
-    if (input.size() > 1) input[1] = static_cast<char>(random(20));
-    LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
+    LLVMFuzzerTestOneInput(input.data(), input.size());
   }
   std::puts("no fault");
 }
