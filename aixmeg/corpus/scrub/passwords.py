@@ -38,7 +38,7 @@ _BARE: Final = re.compile(
 )
 _BARE_LANGUAGES: Final = frozenset(("shell", "tcsh", "yaml", "dockerfile", "makefile", "powershell", "markdown"))
 _CONNECTION: Final = re.compile(
-    rb"(?i)(?<=[;\"'` &?])(?:" + _PASS + rb")[ \t]?=[ \t]?(?P<value>[^;&\"'`\s\\{}]{4,128})(?=[;&]|[\"'`]|[ \t]\w+=)"
+    rb"(?i)(?:(?<=[;\"'`&?])|(?<=; ))" + _PASS + rb"=(?P<value>[^;&\"'`\s\\{}()\[\]]{4,128})(?=[;&]|[\"'`])"
 )
 _URL: Final = re.compile(
     rb"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.\-]{1,20}:(?://|\\/\\/)([^\s/@:\"'<>`\\]{0,64}):([^\s/@\"'<>`\\]{1,128})@(?=[\w\[$%{])"
@@ -98,7 +98,7 @@ class UrlCredentialsRule:
     kind = "url_credentials"
     triggers = (
         rb":(//|\\/\\/)[^\s/@:\"'<>`\\]{0,64}:[^\s/@\"'<>`\\]{1,128}@",
-        rb"(?i)[;\"'` &?]" + _PASS + rb"[ \t]?=[ \t]?[^;&\"'`\s\\{}]{4,128}([;&]|[\"'`]|[ \t][a-z0-9_]{1,32}=)",
+        rb"(?i)[;\"'` &?]" + _PASS + rb"=[^;&\"'`\s\\{}()\[\]]{4,128}([;&]|[\"'`])",
     )
 
     def find(self, source: Source, start: int, end: int) -> Iterator[Finding]:

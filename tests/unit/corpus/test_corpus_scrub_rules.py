@@ -69,6 +69,7 @@ LEFT = [
     "Copyright (c) 2019 Tamsin Okoro", "created by the parser", "@author {@link Foo}", "NOTE(xxx): x", "todo(ctx)",
     "Use of this file is Governed By Law", 'author = models.ForeignKey("Author")',
     # secrets
+    'password = strdup3!("");', 'char[] password = System.getenv1("X_1").get();', "x = pwd=a1!(y)&z;",
     "password = os.environ['PASSWORD']", 'password = "password"',
     'password: "changeme"', "token = 'xxxxxxxxxxxxxxxxxxxx'",
     'password = "${DB_PASSWORD}"', 'password="{{ vault_password }}"', 'label = {"password": "Enter your password"}',
