@@ -10,7 +10,7 @@ REASONS: Final = {
     "symlink": "a symbolic link, or a hard link of an archive; links are never followed",
     "submodule": "a git submodule: the files of another repository",
     "not_a_file": "a pipe, socket or device; never opened",
-    "skipped_folder": "in an archive, table or git repository: it lies in a hidden folder, cache or installed dependency",
+    "skipped_folder": "in an archive, table or git repository: in a hidden folder, a cache or an installed dependency",
     "unknown_language": "the file name is of no language in the table",
     "no_grammar": "the language has no syntax grammar",
     "language_not_selected": "the language is not among corpus.languages",
