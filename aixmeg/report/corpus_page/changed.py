@@ -13,7 +13,7 @@ from aixmeg.report.load import Tree, at, items
 from aixmeg.report.load import figure as figure_at
 from aixmeg.report.markup import Child, Html, tag
 
-_KINDS: Final = {
+KINDS: Final = {
     "private_key": "private keys",
     "url_credentials": "credentials in URLs",
     "token": "tokens of services",
@@ -25,6 +25,7 @@ _KINDS: Final = {
     "phone": "telephone numbers",
     "card": "card numbers",
 }
+"""Kind of `corpus.scrub.kinds` → how the page calls it."""
 _COUNTS: Final = {
     "text.bom": "Files with a byte order mark",
     "text.bom_stripped": "Byte order marks removed",
@@ -84,7 +85,7 @@ def _scrubbed(tree: Tree, counts: Mapping[str, float]) -> Html:
 
 
 def _kind(name: str) -> str:
-    return _KINDS.get(name, words(shown(name)))
+    return KINDS.get(name, words(shown(name)))
 
 
 def _sample(kind: str, value: float, records: list[Mapping[str, object]]) -> Html:

@@ -89,8 +89,8 @@ def licences(tree: Tree) -> Html:
         return section("licences", "Licences", note("Licences were not looked for (corpus.licence.enabled)."))
     cards = [
         _licence_table(found, "classes", "By class", "Class", words),
-        _licence_table(found, "expressions", "By licence", "SPDX expression", shown),
         _licence_table(found, "evidence", "By what says so", "Evidence", lambda name: _EVIDENCE.get(name, words(name))),
+        _licence_table(found, "expressions", "By licence", "SPDX expression", shown),
     ]
     lede = "Of the files that reached this step; a file's own notice comes before that of its folder and repository."
     return section("licences", "Licences", tag("div", *cards, class_="cards"), _conflicts(found), lede=lede)

@@ -19,7 +19,7 @@ STEPS: Final = {
     "sources": "reading",
     "text": "encoding",
     "prose": "prose",
-    "generated": "generated, vendored, data",
+    "generated": "generated and data",
     "licence": "licence",
     "rank": "ranking",
     "exact": "exact duplicates",
@@ -86,15 +86,18 @@ def _table(steps: list[tuple[str, list[Reason]]], reasons: Mapping[str, str], fo
         rows = [_row(name, files, size, reasons.get(name), (files / most, found)) for name, files, size in listed]
         bodies.append(tag("tbody", title, *rows))
     caption = tag("caption", "Dropped files by step and reason; bars show files, share is of the files found")
-    return tag("table", caption, tag("thead", head), *bodies, class_="bars")
+    return tag("table", caption, tag("thead", head), *bodies, class_="bars reasons")
 
 
 def _row(name: str, files: float, size: float, why: str | None, scale: tuple[float, float]) -> Html:
     share, found = scale
     label = join(words(name), tag("span", why, class_="why") if why else None)
-    cells = (numbers.count(files), numbers.share(files, found), numbers.size(size))
-    return tag("tr", tag("th", label, scope="row"), tag("td", bar(share, "drop"), class_="bar-cell"),
-               *(tag("td", cell, class_="number") for cell in cells))  # fmt: skip
+    cells = [
+        tag("td", numbers.count(files), class_="number", data_unit="files" if files != 1 else "file"),
+        tag("td", numbers.share(files, found), class_="number"),
+        tag("td", numbers.size(size), class_="number"),
+    ]
+    return tag("tr", tag("th", label, scope="row"), tag("td", bar(share, "drop"), class_="bar-cell"), *cells)
 
 
 def _skipped(tree: Tree) -> str:

@@ -11,9 +11,6 @@ from aixmeg.report.load import Tree, items
 from aixmeg.report.load import figure as figure_at
 from aixmeg.report.markup import Html, tag
 
-_LARGEST = 62
-"""Exponent of the last column that is drawn: nothing is larger."""
-
 
 def kept(tree: Tree) -> Html:
     """The section."""
@@ -23,7 +20,8 @@ def kept(tree: Tree) -> Html:
         _sizes(tree, "repository_sizes", "Size of repositories", "repository"),
     ]
     text, raw = figure_at(tree, "kept", "text_bytes"), figure_at(tree, "kept", "bytes")
-    lede = f"Cleaned, the kept {numbers.size(raw)} are {numbers.size(text)} of text." if text and raw else ""
+    shorter = (raw or 0.0) - (text or 0.0) if text else 0.0
+    lede = f"Cleaning took {numbers.size(shorter)} out of these files." if shorter > 0 else ""
     return section("kept", "Kept", tag("div", *cards, class_="cards"), sources(tree), lede=lede)
 
 
@@ -48,7 +46,6 @@ def _sizes(tree: Tree, key: str, title: str, noun: str) -> Html:
         if name.isascii() and name.isdigit() and len(name) < 20 and number and number > 0:
             exponent = max(int(name) - 1, 0).bit_length()
             counts[exponent] = counts.get(exponent, 0.0) + number
-    counts = {exponent: number for exponent, number in counts.items() if exponent <= _LARGEST}
     if not counts:
         return Html("")
     exponents = range(min(counts), max(counts) + 1)

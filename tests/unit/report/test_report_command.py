@@ -6,47 +6,14 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import pytest
 import report_run
+from report_pages import HOSTILE, Page
 from report_run import lines_of, train_record, write
 
 from aixmeg.errors import UserError
 from aixmeg.report.command import report
-
-HOSTILE = "</script></style></pre><img src=x onerror=alert(1)>\"'`&lt;<!--\u202e\x00\ud800"
-
-
-class Page(HTMLParser):
-    """The elements, their attributes, and the text inside each kind of element."""
-
-    def __init__(self, path):
-        super().__init__(convert_charrefs=True)
-        self.elements, self.texts, self.open = [], {}, []
-        self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-        self.close()
-        assert self.open == [], "every element is closed"
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        for tag in set(self.open):
-            self.texts[tag] = self.texts.get(tag, "") + data
-
-    @property
-    def text(self):
-        return self.texts["main"].replace("\u00a0", " ")
-
-    def ids(self):
-        return [attributes["id"] for _, attributes in self.elements if "id" in attributes]
 
 
 def test_a_whole_run(whole_run, capsys):
