@@ -20,7 +20,7 @@ from aixmeg.corpus.scrub.rule import Finding, Rule, Source
 from aixmeg.corpus.scrub.tokens import TokenRule
 
 _ROUNDS: Final = 8
-"""A replacement can uncover what it overlapped; after two rounds nothing was ever left on real code."""
+"""A replacement can uncover what it overlapped; on real code one round has always been enough."""
 _EXCERPT: Final = 120  # bytes of an audit record's line
 
 
