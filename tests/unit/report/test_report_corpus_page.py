@@ -7,14 +7,17 @@ import html
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from report_corpus import corpus_report
 from report_pages import HOSTILE, Page
 
+import aixmeg
 from aixmeg.cli import main
-from aixmeg.config import Config
+from aixmeg.config import Config, CorpusConfig
 from aixmeg.config.corpus.scrub import SCRUB_KINDS
 from aixmeg.corpus.reasons import REASONS
 from aixmeg.corpus.steps import STEP_ORDER
@@ -174,3 +177,10 @@ def test_build_writes_the_page_and_report_writes_it_again(tmp_path, capsys):
     page.unlink()
     assert main(["corpus", "report", options[0]]) == 0
     assert Page(page).text == text
+
+
+def test_the_manual_names_every_reason_and_section():
+    manual = (Path(aixmeg.__file__).parents[1] / "docs" / "corpus.md").read_text(encoding="utf-8")
+    assert [reason for reason in REASONS if f"`{reason}`" not in manual] == []
+    sections = [field.name for field in fields(CorpusConfig) if is_dataclass(getattr(CorpusConfig(), field.name))]
+    assert [name for name in sections if f"`corpus.{name}" not in manual] == []
