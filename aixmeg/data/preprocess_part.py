@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -130,17 +131,28 @@ class _Output:
         full = lengths > 0  # Megatron drops empty sequences, and keeps documents that have none left
         ends, lengths = ends[full], lengths[full]
         counts = np.bincount(documents[full], minlength=len(self.counts))
-        if self.task.eod is not None:
+        if self.task.eod is None:
+            ids = ids.astype(self.task.dtype)
+        else:
             last = np.cumsum(counts)[counts > 0] - 1
-            ids = np.insert(ids, ends[last], self.task.eod)
+            ids = _with_eod(ids, ends[last].tolist(), self.task.eod, self.task.dtype)
             lengths[last] += 1
         try:
-            self.files[".bin"].write(ids.astype(self.task.dtype).tobytes())
-            self.files[".lengths"].write(lengths.astype("<i4").tobytes())
-            self.files[".counts"].write(counts.astype("<i4").tobytes())
+            self.files[".bin"].write(ids.data)
+            self.files[".lengths"].write(lengths.astype("<i4").data)
+            self.files[".counts"].write(counts.astype("<i4").data)
         except OSError as error:
             raise write_error(self.part.prefix, error) from error
         self.texts, self.counts, self.held = [], [], 0
+
+
+def _with_eod(ids: np.ndarray, ends: list[int], eod: int, dtype: np.dtype[Any]) -> np.ndarray:
+    """`ids` as `dtype` with `eod` at each of `ends`; documents are few and long, so that a loop beats numpy.insert."""
+    joined = np.empty(len(ids) + len(ends), dtype)
+    for number, (start, stop) in enumerate(pairwise((0, *ends))):
+        joined[start + number : stop + number] = ids[start:stop]
+        joined[stop + number] = eod
+    return joined
 
 
 def _lines(part: InputPart) -> Iterator[tuple[int, bytes]]:
