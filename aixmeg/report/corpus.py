@@ -69,10 +69,11 @@ def _by_reason(tree: Tree) -> Html:
         for reason, files, size in counts
     ]
     table = bar_table(["Reason", "Files", "Size"], rows, caption="Dropped files by reason; bars show files")
-    return figure("Dropped, by reason", table, _dropped_examples(tree), caption=_skipped(tree))
+    return figure("Dropped, by reason", table, _dropped_examples(tree), caption=skipped(tree))
 
 
-def _skipped(tree: Tree) -> str:
+def skipped(tree: Tree) -> str:
+    """The folders that were not entered, as a sentence."""
     folders = [(words(name), figure_at({"n": number}, "n")) for name, number in items(tree, "found", "skipped_folders")]
     counts = [f"{name} {numbers.count(number)}" for name, number in folders if number]
     return f"Folders not entered: {', '.join(counts)}." if counts else ""

@@ -7,7 +7,7 @@ from typing import Final
 
 from aixmeg.report import numbers
 from aixmeg.report.blocks import details, figure, note, section
-from aixmeg.report.corpus import words
+from aixmeg.report.corpus import skipped, words
 from aixmeg.report.corpus_page.funnel import Stage, funnel_drawing
 from aixmeg.report.corpus_page.lists import paths
 from aixmeg.report.load import Tree, at, items
@@ -45,7 +45,7 @@ def dropped(tree: Tree, reasons: Mapping[str, str]) -> Html:
         return section("dropped", "Funnel", note("No file was dropped."))
     cards = [_drawing(tree, "bytes", "By size", numbers.size), _drawing(tree, "files", "By files", numbers.short)]
     table = figure("By step and reason", _table(steps, reasons, figure_at(tree, "found", "files") or 0.0),
-                   caption=_skipped(tree))  # fmt: skip
+                   caption=skipped(tree))  # fmt: skip
     lede = "Every file that was found is kept or counted under one reason, in the order in which the steps meet it."
     return section("dropped", "Funnel", tag("div", *cards, class_="cards"), table, _examples(tree), lede=lede)
 
@@ -98,12 +98,6 @@ def _row(name: str, files: float, size: float, why: str | None, scale: tuple[flo
         tag("td", numbers.size(size), class_="number"),
     ]
     return tag("tr", tag("th", label, scope="row"), tag("td", bar(share, "drop"), class_="bar-cell"), *cells)
-
-
-def _skipped(tree: Tree) -> str:
-    folders = [(words(name), figure_at({"n": number}, "n")) for name, number in items(tree, "found", "skipped_folders")]
-    counts = [f"{name} {numbers.count(number)}" for name, number in folders if number]
-    return f"Folders not entered: {', '.join(counts)}." if counts else ""
 
 
 def _examples(tree: Tree) -> Html:
