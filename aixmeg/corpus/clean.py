@@ -192,7 +192,7 @@ class _Cleaner:
                     raise drop
                 self._keep(wanted, document)
             except Dropped as late:
-                self._drop(wanted, late)
+                self._drop(wanted, late, document)
         at(-1)
 
     def _read(self, wanted: Wanted, raw: RawDocument | None) -> Document:
@@ -219,9 +219,16 @@ class _Cleaner:
             self.tally.note(f"{kept.repository}/{kept.path}", record)
         self.tools.steps.spend("record", time.process_time() - start)
 
-    def _drop(self, wanted: Wanted, drop: Dropped) -> None:
+    def _drop(self, wanted: Wanted, drop: Dropped, document: Document | None = None) -> None:
         step = drop.step if isinstance(drop, StepDropped) else "reread"
-        self.tally.drop(step, drop.reason, wanted.size, f"{wanted.repository}/{wanted.path}")
+        name = f"{wanted.repository}/{wanted.path}"
+        self.tally.drop(step, drop.reason, wanted.size, name)
+        if document is not None:  # why it was dropped; what other steps did to it is gone with it
+            mine = {key: count for key, count in document.counts.items() if key.startswith(f"{step}.")}
+            self.tally.counts.update(mine)
+            for record in document.audit:
+                if record.get("step") == step:
+                    self.tally.note(name, record)
 
 
 def _record(document: Document, licence: str | None) -> tuple[SourceFile, bytes, list[str]]:

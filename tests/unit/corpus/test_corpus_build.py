@@ -159,7 +159,7 @@ def test_output_inside_a_source_is_not_read(tmp_path: Path, build) -> None:
     ("files", "settings", "message"),
     [
         ({}, {}, r"would be empty: 0 files were found in .*; give corpus\.sources"),
-        ({"r/a.txt": "x"}, {}, r"1 files were found .* 1 unknown_language \(.*\); give"),
+        ({"r/a.unknown": "x"}, {}, r"1 files were found .* 1 unknown_language \(.*\); give"),
         ({"r/a.py": ") ( ] [" * 9}, {}, r"1 syntax_errors"),
         ({"r/a.py": "x = 1\n"}, {"languages": ("c",)}, r"1 language_not_selected .*relax corpus\.languages"),
     ],
@@ -198,7 +198,7 @@ def test_readers_refuse_an_unfinished_or_damaged_corpus(tmp_path: Path, build) -
 
 
 def test_command_prints_what_was_kept_and_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = write_tree(tmp_path / "src", {"r/a.py": python_file(0), "r/b.py": python_file(0), "r/c.txt": "x"})
+    source = write_tree(tmp_path / "src", {"r/a.py": python_file(0), "r/b.py": python_file(0), "r/c.unknown": "x"})
     config = Config(paths=PathsConfig(root=tmp_path), corpus=CorpusConfig(sources=(source,), **plain()))
     report = command.build(config)
     printed = capsys.readouterr().out
