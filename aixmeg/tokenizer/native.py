@@ -105,7 +105,18 @@ def native_encoder(
     handle = _new_handle(processor, types, split_boundary, cache_bits)
     if handle is None:
         return "its vocabulary is unusual: no piece for the blank, or a symbol with a literal blank"
-    return NativeEncoder(handle)
+    encoder = NativeEncoder(handle)
+    probe = _probe(processor)
+    if encoder.encode(probe.encode()).tolist() != processor.encode(probe):
+        return "its ids differ on a probe; please report this model"
+    return encoder
+
+
+def _probe(processor: sentencepiece.SentencePieceProcessor) -> str:
+    """Some of the vocabulary's own text and what tokenizers stumble over: should another version of SentencePiece encode
+    otherwise, a model is left to it."""
+    pieces: list[str] = processor.id_to_piece(list(range(0, processor.vocab_size(), processor.vocab_size() // 200 + 1)))
+    return "".join(pieces).replace("\u2581", " ") + "  <s>a\t\t12345 \u00e9\U0001f600\0\r\n"
 
 
 def _why_not(facts: ModelFacts, types: np.ndarray) -> str | None:

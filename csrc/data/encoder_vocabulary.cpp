@@ -122,13 +122,14 @@ void Vocabulary::add_user_defined(const std::string& text, int32_t id) {
 }
 
 bool Vocabulary::add_characters(const std::vector<std::string>& normal) {
+  normal_.reserve(count_);
   for (int32_t id = 0; id < count_; ++id) {
     if (!normal[id].empty()) normal_.emplace(normal[id], id);
   }
   const auto add = [this](std::string_view character) {
     const auto [place, is_new] = characters_.try_emplace(code(bytes(character), character.size()), kNone);
     if (!is_new) return;
-    const auto found = normal_.find(std::string(character));
+    const auto found = normal_.find(character);
     place->second = found != normal_.end() ? found->second : count_ + extra_++;
     if (character.size() == 1) ascii_[bytes(character)[0]] = place->second;
   };
@@ -145,7 +146,7 @@ bool Vocabulary::add_characters(const std::vector<std::string>& normal) {
 void Vocabulary::add_joins(const std::vector<std::string>& normal, const float* scores) {
   const auto symbol = [this](std::string_view text) {
     if (first_length(text) == text.size()) return symbol_of(bytes(text), text.size());
-    const auto found = normal_.find(std::string(text));
+    const auto found = normal_.find(text);
     return found == normal_.end() ? kNone : found->second;
   };
   const std::vector<uint32_t> ranks = ranks_of(scores, count_);
@@ -173,7 +174,7 @@ void Vocabulary::add_joins(const std::vector<std::string>& normal, const float* 
     while (table_[slot].key != kEmpty) slot = (slot + 1) & mask_;  // two symbols spell one text, so keys differ
     table_[slot] = join;
   }
-  normal_.clear();
+  normal_ = {};
   for (int left = 0; left < 128; ++left) {
     for (int right = 0; right < 128; ++right) ascii_joins_.push_back(join(ascii_[left], ascii_[right]));
   }

@@ -112,8 +112,8 @@ class Vocabulary {
   std::array<std::array<uint64_t, 4>, 256> pairs_{};
   std::array<int32_t, 256> ascii_{};
   std::array<int32_t, 256> byte_ids_{};
-  std::unordered_map<uint32_t, int32_t> characters_;  // UTF-8 bytes of a character to its symbol
-  std::unordered_map<std::string, int32_t> normal_;   // only while reading
+  std::unordered_map<uint32_t, int32_t> characters_;      // UTF-8 bytes of a character to its symbol
+  std::unordered_map<std::string_view, int32_t> normal_;  // only while reading
   int32_t extra_ = 0;  // symbols from count_ on: characters that are no piece by themselves
   std::vector<uint64_t> known_ = std::vector<uint64_t>(size_t{1} << (64 - kKnownShift));
   std::vector<Entry> table_;  // open addressing, at most half full
