@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aixmeg.errors import UserError
 from aixmeg.tokenizer import SPECIAL_PIECES, CodeTokenizer
+from aixmeg.tokenizer.encoder import encoder_row
 from aixmeg.tokenizer.reference import LONG_TEXT
 
 SPECIALS = ["<unk>", "<s>", "</s>", *SPECIAL_PIECES.values()]
@@ -196,3 +197,42 @@ def test_unfit_models_are_refused(tmp_path: Path, options: dict, message: str):
 
 def test_a_plain_model_with_the_special_pieces_is_fit(tmp_path: Path):
     CodeTokenizer(train_plain(tmp_path / "m.model"))
+
+
+def test_bytes_and_slices_have_the_ids_of_their_texts(tokenizer: CodeTokenizer):
+    text = "def f(x):\n    return x  # \u4f60 \u2581 \U0001f600\n"
+    data = text.encode()
+    assert tokenizer.encode_bytes(data).tolist() == tokenizer.encode(text)
+    assert tokenizer.encode_bytes(data).dtype == "int32"
+    slices = [(0, 3), (3, 20), (20, len(data)), (5, 5)]
+    parts = tokenizer.encode_slices(data, slices)
+    assert [part.tolist() for part in parts] == [tokenizer.encode(data[a:b].decode()) for a, b in slices]
+    assert tokenizer.encode_slices(data, []) == []
+    with pytest.raises(UserError, match="byte 2 of the text is no valid UTF-8"):
+        tokenizer.encode_bytes(b"ab\xff")
+    with pytest.raises(UserError, match="outside the text"):
+        tokenizer.encode_slices(data, [(0, len(data) + 1)])
+
+
+def test_what_encodes_is_told_and_both_give_the_same(tokenizer: CodeTokenizer, tmp_path: Path):
+    assert tokenizer.encoder == "compiled"
+    assert encoder_row()[1].startswith("compiled")
+    unigram = CodeTokenizer(train_plain(tmp_path / "m.model", model_type="unigram", vocab_size=700))
+    assert unigram.encoder == "SentencePiece (unigram model)"
+    reference = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "m.model"))
+    data = b"def f(x):\n    return x"
+    assert unigram.encode(data.decode()) == reference.encode(data.decode())
+    parts = unigram.encode_slices(data, [(0, 9), (9, len(data))])
+    assert [part.tolist() for part in parts] == [
+        reference.encode(data[:9].decode()),
+        reference.encode(data[9:].decode()),
+    ]
+    assert unigram.decode(unigram.encode("a\u2581b")) == "a\u2581b"
+
+
+def test_missing_helpers_are_told_by_the_doctor(monkeypatch: pytest.MonkeyPatch):
+    def missing() -> None:
+        raise UserError("the compiled helpers are missing; build them")
+
+    monkeypatch.setattr("aixmeg.native.library.data_library", missing)
+    assert encoder_row() == ("token encoder", "", "the compiled helpers are missing; build them")
