@@ -113,8 +113,8 @@ def native_encoder(
 
 
 def _probe(processor: sentencepiece.SentencePieceProcessor) -> str:
-    """Some of the vocabulary's own text, and what tokenizers stumble over: a model that another version of SentencePiece
-    encodes otherwise is left to it."""
+    """Some of the vocabulary's own text, and what tokenizers stumble over: a model for which another version of
+    SentencePiece gives other ids is left to it."""
     pieces: list[str] = processor.id_to_piece(list(range(0, processor.vocab_size(), processor.vocab_size() // 200 + 1)))
     return "".join(pieces).replace("\u2581", " ") + "  <s>a\t\t12345 \u00e9\U0001f600\0\r\n"
 
