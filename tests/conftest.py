@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from stdlib_sources import stdlib_files
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No test is timed: on a busy machine any example may take a second.
+settings.register_profile("aixmeg", deadline=None)
+settings.load_profile("aixmeg")
 
 
 @pytest.fixture(scope="session")
