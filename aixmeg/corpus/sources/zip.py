@@ -61,7 +61,7 @@ class ZipPart:
         try:
             with zipfile.ZipFile(_file(self.path)) as archive:
                 for member in archive.infolist()[self.first : self.first + max(self.files, 0)]:
-                    if member.is_dir():
+                    if member.filename.endswith("/"):  # a name may be empty, which `is_dir` fails at
                         continue
                     left -= _cost(member, reading.rules)
                     if not reading.take():
