@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from corpus_trees import check_nothing_lost
-from nuisance_sources import Sources, benchmark, make_sources
+from nuisance_archives import make_archives
+from nuisance_sources import Sources, benchmark, make_tree
 
 from aixmeg.corpus import read_corpus
 from aixmeg.data.encode import header_of
@@ -32,8 +33,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def sources(root: Path) -> Sources:
-    (root / "sources").mkdir()
-    return make_sources(root / "sources")
+    made = Sources(root / "sources")
+    made.folder.mkdir()
+    make_tree(made)
+    make_archives(made)
+    return made
 
 
 @pytest.fixture(scope="module")
