@@ -19,6 +19,10 @@ struct Pages {
 #ifdef MADV_HUGEPAGE
     madvise(start, size, MADV_HUGEPAGE);
 #endif
+#ifdef MADV_WIPEONFORK
+    // A forked worker begins with an empty table. Else its first writes would copy every large page as 512 small ones.
+    madvise(start, size, MADV_WIPEONFORK);
+#endif
   }
   Pages(const Pages&) = delete;
   Pages& operator=(const Pages&) = delete;
