@@ -103,7 +103,8 @@ def test_cross_entropy(kernels, rows, columns, dtype, offset):
 
     assert torch.equal(maximum, logits.float().amax(-1))
     assert torch.equal(picked, logits.float()[torch.arange(rows), target])
-    assert_near(total.log() + maximum - picked, expected.detach(), "loss")
+    # A loss near zero is the difference of two logits of their size: one row whose target stands out showed it.
+    assert_near(total.log() + maximum - picked, expected.detach(), "loss", largest_term=logits.abs().max().item())
     assert_near(dlogits, logits64.grad, "dlogits")
 
 
