@@ -16,7 +16,6 @@ import argparse
 import hashlib
 import itertools
 import json
-import platform
 import random
 import resource
 import subprocess
@@ -24,11 +23,11 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hardware import describe
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -176,15 +175,6 @@ def peers(python: str, files: list[tuple[str, str, str]], budget: int, config: N
     return {"aixmeg, the peers' part": ours(same, size, 1, config), **results}
 
 
-def environment() -> dict[str, str]:
-    """What the numbers belong to."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return {"cpu": f"{model} ({platform.machine()})", "commit": commit, "date": datetime.now(UTC).date().isoformat()}
-
-
 def show(rows: dict[str, dict[str, Any]]) -> None:
     """The table on standard output."""
     grid = Grid(title="near de-duplication, one core")
@@ -222,7 +212,7 @@ def main() -> None:
     if arguments.peers:
         rows |= peers(arguments.peers, files, arguments.peer_bytes, config)
     show(rows)
-    result: dict[str, Any] = {**environment(), "unit": "MB of source per CPU-second, one core", "rows": rows}
+    result: dict[str, Any] = {**describe(), "unit": "MB of source per CPU-second, one core", "rows": rows}
     if arguments.exact:
         result["quality"] = quality(files, arguments.exact_bytes, config)
         Console(width=110).print_json(json.dumps(result["quality"]))

@@ -15,20 +15,18 @@ import argparse
 import ast
 import hashlib
 import json
-import platform
 import random
-import subprocess
 import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import sentencepiece
+from hardware import describe
 from rich.console import Console
 
 from aixmeg.config import DataConfig
@@ -132,18 +130,6 @@ def peer_run(permute: Callable[..., Any], files: list[SourceFile], tokenizer: Co
     return run
 
 
-def environment() -> dict[str, str]:
-    """What the numbers belong to."""
-    cpu = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "cpu": f"{cpu[0].split(':', 1)[1].strip() if cpu else 'unknown'} ({platform.machine()})",
-        "commit": commit,
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
 def open_tokenizer(folder: Path | None, files: list[SourceFile], scratch: Path) -> CodeTokenizer:
     """The one in `folder`, or a small one trained on some of the files."""
     if folder is None:
@@ -190,7 +176,7 @@ def main() -> None:
         console.print(f"  {name:20} {figure:8.1f}")
     console.print(f"  stored trees give the same tokens: {same}")
     result = {
-        **environment(), "files": len(files), "bytes": size, "vocab_size": tokenizer.vocab_size, "config": "defaults",
+        **describe(), "files": len(files), "bytes": size, "vocab_size": tokenizer.vocab_size, "config": "defaults",
         "tokens": sum(run["tokens"] for run in runs), "same_tokens": same, "unit": "MB of source per CPU-second, best",
         "rounds": arguments.rounds, "mb_per_cpu_second": figures,
     }  # fmt: skip

@@ -13,20 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sysconfig
 import tarfile
 import tempfile
 import zipfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
+from hardware import describe
 from rich.console import Console
 from rich.table import Table
 
@@ -118,15 +117,6 @@ def measure(source: Path, rounds: int) -> dict[str, Any]:
     }
 
 
-def environment() -> dict[str, str]:
-    """What the numbers belong to."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return {"cpu": f"{model} ({platform.machine()})", "commit": commit, "date": datetime.now(UTC).date().isoformat()}
-
-
 def main() -> None:
     """Measure, print, write results/sources.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -144,7 +134,7 @@ def main() -> None:
     for name, row in rows.items():
         grid.add_row(name, str(row["files"]), f"{row['bytes'] / 1e6:.0f}", f"{row['mb_per_cpu_second']:.0f}")
     Console(width=110).print(grid)
-    write_json(arguments.out / "sources.json", {**environment(), "unit": "MB of content per CPU-second", "rows": rows})
+    write_json(arguments.out / "sources.json", {**describe(), "unit": "MB of content per CPU-second", "rows": rows})
 
 
 if __name__ == "__main__":

@@ -23,15 +23,8 @@ from aixmeg.languages import candidates
 
 _UTF8_NAME: Final = 0x800
 _ENCRYPTED: Final = 0x1
-_BROKEN: Final = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    ValueError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-)
+_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError, RuntimeError)
+"""What zipfile raises on damage; RuntimeError also stands for members that are encrypted or of an unknown method."""
 
 
 @dataclass(frozen=True, kw_only=True)
