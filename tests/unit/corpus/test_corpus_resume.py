@@ -46,16 +46,18 @@ def die_after(owner, name, calls, when=lambda *a: True):
         return result
     setattr(owner, name, wrapper)
 
-def after_shards(done, phases):  # each phase calls it once per worker and once per shard
-    die_after(executor.Workers, "_next", phases * (8 + workers) + workers + done)
+def after_shards(done, phase):  # the parent dies when it hands out the next shard after `done` of the phase
+    def when(workers, run, worker):
+        return run.step.__name__ == f"{phase}_shard" and len(list(run.job.glob(f"{phase}/?????.json"))) >= done
+    die_after(executor.Workers, "_next", 1, when)
 
 points = {
     "listing": lambda: die_after(inputs.Input, "to_json", 3),
     "listed": lambda: die_after(job.Job, "_restart", 1),
-    "scanning": lambda: after_shards(2, 0),
+    "scanning": lambda: after_shards(2, "scan"),
     "deciding": lambda: die_after(decide, "drop_exact", 1),
-    "cleaning": lambda: after_shards(3, 1),
-    "ordering": lambda: after_shards(2, 2),
+    "cleaning": lambda: after_shards(3, "clean"),
+    "ordering": lambda: after_shards(2, "order"),
     "publishing": lambda: die_after(Path, "replace", 5, lambda path, to: str(to).startswith(f"{output}/shard-")),
     "published": lambda: die_after(Path, "replace", 1, lambda path, to: str(to) == f"{output}/report.json"),
 }
