@@ -12,7 +12,7 @@ from aixmeg.errors import UserError
 
 VERSION: Final = 1
 """Of csrc/data/version.cpp."""
-SYNTAX_VERSION: Final = 3
+SYNTAX_VERSION: Final = 4
 """Of csrc/syntax/parse.c."""
 _BUILD: Final = "python setup.py build_ext --inplace"
 

@@ -16,7 +16,7 @@ EXTRA: Final = 8
 HAS_ERROR: Final = 16
 """It, or something inside it, is an error or missing."""
 CHUNK: Final = 1024
-"""Bytes that the parser reads at a time."""
+"""Bytes that the parser reads at a time where Python walks the tree."""
 _FREE_STEPS: Final = 1000
 _STEPS_PER_BYTE: Final = 0.25
 """Real files of eight languages take at most 0.027, half of them 0.006; hostile ones grow with the square."""
@@ -58,9 +58,10 @@ def make_columns(n: int) -> tuple[Columns, np.ndarray]:
 def step_limit(source: bytes) -> int:
     """The most steps that the parser may take.
 
-    A step is a progress report of tree-sitter, one per hundred operations, or a read of a kilobyte, which bounds tokens
-    that are scanned again and again. Steps, not seconds: some grammars take quadratic time on garbage, and the outcome
-    must not depend on the machine.
+    A step is a progress report of tree-sitter, one per hundred operations, or a kilobyte scanned, however often: that
+    ends tokens that are scanned again and again, and scanners that never return. Steps, not seconds: some grammars take
+    quadratic time on garbage, and the outcome must not depend on the machine. Where Python walks the tree, it is
+    reads of a kilobyte that count, and a scanner that never returns is not noticed.
 
     Raises:
         ParseLimit: the file is longer than `MAX_BYTES`.

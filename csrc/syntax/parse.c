@@ -3,20 +3,11 @@
 // tree-sitter itself.
 #include "syntax.h"
 
-enum { kChunk = 1024 };  // bytes of one read; the bound of steps counts reads
-
-typedef struct {
-  const char* source;
-  uint32_t length;
-  uint64_t steps, limit;
-} Input;
-
-static const char* read_chunk(void* payload, uint32_t offset, TSPoint point, uint32_t* bytes) {
-  Input* input = payload;
+static const char* read_rest(void* payload, uint32_t offset, TSPoint point, uint32_t* bytes) {
+  const Input* input = payload;
   (void)point;
-  input->steps++;
   if (offset > input->length) offset = input->length;
-  *bytes = input->length - offset < kChunk ? input->length - offset : kChunk;
+  *bytes = input->length - offset;
   return input->source + offset;
 }
 
@@ -28,13 +19,14 @@ static bool out_of_steps(TSParseState* state) {
 // Release of tree-sitter's core that this library holds.
 AIXMEG_API const char* aixmeg_syntax_core(void) { return AIXMEG_TREE_SITTER; }
 
-AIXMEG_API int32_t aixmeg_syntax_version(void) { return 3; }
+AIXMEG_API int32_t aixmeg_syntax_version(void) { return 4; }
 
 // A parser; null when the language's ABI is not one that this core reads.
 AIXMEG_API TSParser* aixmeg_syntax_parser_new(const TSLanguage* language) {
   uint32_t abi = ts_language_abi_version(language);
   if (abi < TREE_SITTER_MIN_COMPATIBLE_LANGUAGE_VERSION || abi > TREE_SITTER_LANGUAGE_VERSION) return NULL;
   TSParser* parser = ts_parser_new();
+  aixmeg_count_scans(parser);
   if (ts_parser_set_language(parser, language)) return parser;
   ts_parser_delete(parser);
   return NULL;
@@ -42,14 +34,16 @@ AIXMEG_API TSParser* aixmeg_syntax_parser_new(const TSLanguage* language) {
 
 AIXMEG_API void aixmeg_syntax_parser_delete(TSParser* parser) { ts_parser_delete(parser); }
 
-// Parses within `limit` steps (tree-sitter's progress reports and reads of a kilobyte). Returns the tree and its number
+// Parses within `limit` steps (tree-sitter's progress reports and kilobytes scanned). Returns the tree and its number
 // of nodes, or null when the bound was exceeded.
 AIXMEG_API TSTree* aixmeg_syntax_parse(TSParser* parser, const char* source, uint32_t length, uint64_t limit,
                                        uint32_t* nodes) {
-  Input input = {source, length, 0, limit};
-  TSInput reader = {&input, read_chunk, TSInputEncodingUTF8, NULL};
+  Input input = {.source = source, .length = length, .limit = limit};
+  TSInput reader = {&input, read_rest, TSInputEncodingUTF8, NULL};
   TSParseOptions options = {&input, out_of_steps};
-  TSTree* tree = ts_parser_parse_with_options(parser, NULL, reader, options);
+  TSTree* volatile tree = NULL;  // behind the jump it is what it was
+  // Out of a scanner the way leads past frames of C that own nothing; what the parser holds, the reset frees.
+  if (setjmp(input.out) == 0) tree = ts_parser_parse_with_options(parser, NULL, reader, options);
   if (tree == NULL) {
     ts_parser_reset(parser);
     return NULL;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import threading
 import time
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -69,7 +70,9 @@ ANY = st.one_of(st.binary(max_size=200), st.text(max_size=120).map(str.encode))
 
 @built
 @settings(max_examples=120, deadline=None)
-@given(grammar=st.sampled_from(sorted(set(SNIPPETS) - {"perl"})), garbage=ANY)  # Perl's scanner may never return
+@given(
+    grammar=st.sampled_from(sorted(set(SNIPPETS) - {"perl"})), garbage=ANY
+)  # its scanner may never return to Python's walk
 def test_walks_agree_on_garbage(grammar: str, garbage: bytes) -> None:
     both(BY_GRAMMAR[grammar], garbage)
 
@@ -92,20 +95,29 @@ def test_walks_agree_on_edited_code(grammar: str, edits: list[tuple[float, bytes
 
 
 @built
+def test_scanner_that_never_returns_is_left() -> None:
+    perl, code = BY_GRAMMAR["perl"], SNIPPETS["perl"].encode()
+    before = native.parse_columns(perl, code, 0)[0].start.tolist()
+    for _ in range(3):  # the parser stays good
+        with pytest.raises(ParseLimit):
+            native.parse_columns(perl, "é##EOFé".encode(), 0)
+        assert native.parse_columns(perl, code, 0)[0].start.tolist() == before
+
+
+@built
 @pytest.mark.parametrize("grammar", ["c", "python", "markdown"])
-def test_walks_stop_at_the_same_step(grammar: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_walk_stops_at_a_step_of_its_own(grammar: str, monkeypatch: pytest.MonkeyPatch) -> None:
     language, source = BY_GRAMMAR[grammar], SNIPPETS[grammar].encode() * 30
+    for walk in (native, python_walk):
 
-    def stops(limit: int) -> bool:
-        for module in (native, python_walk):
-            monkeypatch.setattr(module, "step_limit", lambda _source: limit)
-        return both(language, source) == "stopped"
+        def stops(limit: int, walk: ModuleType = walk) -> bool:
+            monkeypatch.setattr(walk, "step_limit", lambda _source: limit)
+            more = (0,) if walk is native else ()
+            return outcome(walk.parse_columns, language, source, *more) == "stopped"
 
-    assert stops(0)
-    assert not stops(10_000)
-    enough = bisect.bisect_left(range(10_000), True, key=lambda limit: not stops(limit))  # asks both at every try
-    assert stops(enough - 1)
-    assert not stops(enough)
+        assert stops(0)
+        enough = bisect.bisect_left(range(10_000), True, key=lambda limit: not stops(limit))
+        assert [stops(enough - 1), stops(enough), stops(enough - 1)] == [True, False, True]
 
 
 def test_quadratic_parse_is_stopped_by_steps() -> None:

@@ -10,7 +10,7 @@ from syntax_snippets import SNIPPETS
 
 from aixmeg.errors import UserError
 from aixmeg.languages import LANGUAGES
-from aixmeg.syntax import SyntaxTree, parse
+from aixmeg.syntax import ParseLimit, SyntaxTree, parse
 from aixmeg.syntax.store import StaleSyntax, pack, unpack
 
 BY_GRAMMAR = {language.grammar: language for language in LANGUAGES.values() if language.grammar}
@@ -41,7 +41,7 @@ def test_stored_tree_is_the_tree(grammar: str) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    grammar=st.sampled_from(sorted(set(SNIPPETS) - {"perl"})),  # whose scanner may never return on garbage
+    grammar=st.sampled_from(sorted(SNIPPETS)),
     edits=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=8), st.integers(0, 9)), max_size=8),
 )
 def test_stored_tree_of_broken_code_is_the_tree(grammar: str, edits: list[tuple[float, bytes, int]]) -> None:
@@ -49,7 +49,10 @@ def test_stored_tree_of_broken_code_is_the_tree(grammar: str, edits: list[tuple[
     for place, text, removed in edits:
         at = int(place * len(source))
         source = source[:at] + text + source[at + removed :]
-    tree = parse(BY_GRAMMAR[grammar], source)
+    try:
+        tree = parse(BY_GRAMMAR[grammar], source)
+    except ParseLimit:  # Perl's scanner does not end on some garbage
+        return
     assert_equal(tree, unpack(pack(tree), BY_GRAMMAR[grammar], source))
 
 
