@@ -10,7 +10,7 @@ from typing import Final
 
 from aixmeg.errors import UserError
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of csrc/data/version.cpp."""
 SYNTAX_VERSION: Final = 4
 """Of csrc/syntax/parse.c."""

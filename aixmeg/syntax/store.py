@@ -78,6 +78,13 @@ def unpack(blob: bytes, language: Language, source: bytes) -> SyntaxTree:
     return tree_of(language, source, columns, error_bytes)
 
 
+def nodes_after(tree: SyntaxTree) -> np.ndarray:
+    """Index behind the last node inside each node, int32 [n]: the children of i are i + 1, then the one after it …"""
+    after = np.empty(len(tree.parent), np.int32)
+    _library().aixmeg_tree_after(len(after), tree.parent.ctypes.data, after.ctypes.data)
+    return after
+
+
 def _inflate(body: bytes, length: int) -> bytes:
     """At most one byte more than `length`."""
     try:
@@ -114,6 +121,7 @@ def _library() -> ctypes.CDLL:
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     library.aixmeg_tree_pack.restype = None
     library.aixmeg_tree_pack.argtypes = [size, *[pointer] * 6, ctypes.c_char_p, size, pointer, pointer]
+    library.aixmeg_tree_after.restype, library.aixmeg_tree_after.argtypes = None, [size, pointer, pointer]
     library.aixmeg_tree_unpack.restype = ctypes.c_int32
     library.aixmeg_tree_unpack.argtypes = [ctypes.c_char_p, size, size, ctypes.c_char_p, size, size, pointer]
     return library

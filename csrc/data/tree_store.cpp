@@ -268,3 +268,12 @@ AIXMEG_API int32_t aixmeg_tree_unpack(const uint8_t* streams, int64_t codes_leng
   }
   return open.empty() && in.done() ? 0 : -1;
 }
+
+// The index behind the last node inside each node: after[n], of parents that come before their children.
+AIXMEG_API void aixmeg_tree_after(int64_t n, const int32_t* parent, int32_t* after) {
+  for (int64_t i = 0; i < n; i++) after[i] = static_cast<int32_t>(i + 1);
+  for (int64_t i = n - 1; i > 0; i--) {
+    int32_t above = parent[i];
+    if (above >= 0 && after[above] < after[i]) after[above] = after[i];
+  }
+}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,7 +40,6 @@ _BINARY = (
 )
 _ARGUMENTS, _OPERATOR, _PAIR = 1, 2, 4
 _SPLIT = re.compile(r"[.:>]+")
-Nodes = dict[str, list[tuple[Rule, Node]]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,8 @@ class _Table:
     calls: dict[bytes, list[tuple[Rule, Call]]] = field(default_factory=dict)
     pairs: dict[str, list[tuple[Rule, Pair]]] = field(default_factory=dict)
     operators: dict[str, list[tuple[Rule, Binary]]] = field(default_factory=dict)
-    nodes: list[tuple[Rule, Node]] = field(default_factory=list)
+    nodes: list[tuple[Rule, Node, list[bytes]]] = field(default_factory=list)
+    """With the texts that the file must hold one of."""
 
     def add(self, rule: Rule, match: Match) -> None:
         """File a rule."""
@@ -73,13 +72,14 @@ class _Table:
             for operator in match.operators:
                 self.operators.setdefault(operator, []).append((rule, match))
         else:
-            self.nodes.append((rule, match))
+            self.nodes.append((rule, match, [text.encode() for text in match.needs]))
 
 
 class Finder:
     """`Finder(rules)(tree)`: the hits in one file, in no particular order."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
+        self._known: dict[tuple[str | None, bool], np.ndarray] = {}
         self._tables: dict[str, _Table] = {family: _Table() for family in CALLS}
         for rule in rules:
             for family, match in rule.match.items():
@@ -93,49 +93,49 @@ class Finder:
         table, view = self._tables[family], View(tree)
         source = tree.source
         # A rule whose text is not in the file costs nothing more.
-        nodes: Nodes = {}
-        for rule, match in table.nodes:
-            if not match.needs or any(text.encode() in source for text in match.needs):
-                for kind in match.kinds:
-                    nodes.setdefault(kind, []).append((rule, match))
+        checks: list[Sequence[tuple[Rule, Node]]] = [()] * len(tree.kinds)
+        for rule, match, needs in table.nodes:
+            if not needs or any(text in source for text in needs):
+                for number in (number for kind in match.kinds for number in view.names.kinds.get(kind, ())):
+                    checks[number] = [*checks[number], (rule, match)]
         pairs = {key: rules for key, rules in table.pairs.items() if key.encode() in source}
-        roles = _roles(tree.kinds, family, tuple(table.operators), bool(pairs))
-        looked_at = roles.astype(bool) | _named(tree.kinds, tuple(nodes))
+        roles = self._roles(tree, bool(pairs))
+        looked_at = roles.astype(bool)
+        looked_at[[number for number, found in enumerate(checks) if found]] = True
         found: list[Hit] = []
         chosen = np.flatnonzero(looked_at[tree.kind] & ((tree.flags & HAS_ERROR) == 0))
-        for node, role in zip(chosen.tolist(), roles[tree.kind[chosen]].tolist(), strict=True):
+        kinds = tree.kind[chosen]
+        for node, kind, role in zip(chosen.tolist(), kinds.tolist(), roles[kinds].tolist(), strict=True):
+            hits: Iterable[Rule] = ()
             if role == _ARGUMENTS:
                 # The last name of what is called stands directly in front of the arguments.
-                rules = table.calls.get(source[view.start[node - 1] : view.end[node - 1]])
-                hits = _calls(view, node, rules, (CALLS[family][0], NEWS[family])) if rules else ()
+                if rules := table.calls.get(source[view.start[node - 1] : view.end[node - 1]]):
+                    hits = _calls(view, node, rules, (CALLS[family][0], NEWS[family]))
             elif role == _OPERATOR:
                 hits = _operators(view, node, table.operators)
             else:
-                hits = _pairs(view, node, pairs) if role & _PAIR else ()
-            found += [Hit(rule, view.start[node]) for rule in hits]
-            if not role or role == _PAIR:
-                checks = nodes.get(view.kind(node), ())
-                found += [Hit(rule, view.start[node]) for rule, match in checks if match.check(view, node)]
+                if role:
+                    found += [Hit(rule, view.start[node]) for rule in _pairs(view, node, pairs)]
+                hits = [rule for rule, match in checks[kind] if match.check(view, node)]
+            if hits:
+                found += [Hit(rule, view.start[node]) for rule in hits]
         return found
 
-
-@functools.lru_cache(maxsize=256)
-def _named(names: tuple[str, ...], kinds: tuple[str, ...]) -> np.ndarray:
-    """bool [kinds of the grammar]: which are in `kinds`."""
-    return np.array([name in kinds for name in names])
-
-
-@functools.lru_cache(maxsize=64)
-def _roles(names: tuple[str, ...], family: str, operators: tuple[str, ...], with_pairs: bool) -> np.ndarray:
-    """What is done with a node of each kind: uint8 [kinds of the grammar]."""
-    found = np.zeros(len(names), np.uint8)
-    for role, kinds in (
-        (_ARGUMENTS, (CALLS[family][1],)),
-        (_PAIR, _PAIRS if with_pairs else ()),
-        (_OPERATOR, operators),
-    ):
-        found |= role * np.array([bool(name) and name in kinds for name in names], np.uint8)
-    return found
+    def _roles(self, tree: SyntaxTree, with_pairs: bool) -> np.ndarray:
+        """What is done with a node of each kind: uint8 [kinds of the grammar]."""
+        key = tree.language.grammar, with_pairs
+        found = self._known.get(key)
+        if found is None:
+            family = FAMILIES[tree.language.name]
+            found = np.zeros(len(tree.kinds), np.uint8)
+            for role, kinds in (
+                (_ARGUMENTS, (CALLS[family][1],)),
+                (_PAIR, _PAIRS if with_pairs else ()),
+                (_OPERATOR, self._tables[family].operators),
+            ):
+                found |= role * np.array([bool(name) and name in kinds for name in tree.kinds], np.uint8)
+            self._known[key] = found
+        return found
 
 
 def _operators(view: View, token: int, table: dict[str, list[tuple[Rule, Binary]]]) -> Iterator[Rule]:

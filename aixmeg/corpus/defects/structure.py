@@ -54,17 +54,17 @@ def branches_agree(view: View, node: int) -> bool:
 
 def condition_repeats(view: View, node: int) -> bool:
     """`if (a) … else if (a)`: the second is never taken."""
+    others = [one for one in view.children(node) if view.kind(one) == "elif_clause"]
+    if not others or view.kind(node) != "if_statement":
+        below = _branch(view, node)
+        if below is None or view.kind(below) != "if_statement":
+            return False
+        others = [below]
     condition = view.field(node, "condition")
     if condition is None or not view.calls_nothing(view.plain(condition)):
         return False
-    if view.kind(node) == "if_statement" and any(view.kind(one) == "elif_clause" for one in view.children(node)):
-        others = [view.field(one, "condition") for one in view.children(node) if view.kind(one) == "elif_clause"]
-        return any(one is not None and view.same(condition, one) for one in others)
-    below = _branch(view, node)
-    if below is None or view.kind(below) != "if_statement":
-        return False
-    other = view.field(below, "condition")
-    return other is not None and view.same(condition, other)
+    conditions = [view.field(one, "condition") for one in others]
+    return any(one is not None and view.same(condition, one) for one in conditions)
 
 
 def assigns_in_condition(view: View, node: int) -> bool:

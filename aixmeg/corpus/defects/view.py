@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-import functools
 import re
-
-import numpy as np
+from typing import Final
 
 from aixmeg.syntax import HAS_ERROR, NAMED, SyntaxTree
+from aixmeg.syntax.store import nodes_after
 
+_EFFECT = re.compile(rb"\(|\+\+|--|await|yield")
 _COMPARISON = re.compile(rb"[=!]==?|[<>]=")
 
 
-class View:
-    """Questions about the nodes of one tree; a node is its index."""
+class Names:
+    """A grammar's names as numbers."""
 
     def __init__(self, tree: SyntaxTree) -> None:
-        self.tree = tree
-        self.source = tree.source
-        self.start: list[int] = tree.start.tolist()
-        self.end: list[int] = tree.end.tolist()
+        self.fields = {name: number for number, name in enumerate(tree.fields) if name}
+        self.is_comment = bytes("comment" in kind for kind in tree.kinds)
+        self.kinds: dict[str, list[int]] = {}
+        for number, name in enumerate(tree.kinds):
+            self.kinds.setdefault(name, []).append(number)
 
-    @functools.cached_property
-    def parent(self) -> list[int]:
-        """Index of each node's parent, -1 for the root."""
-        return self.tree.parent.tolist()
 
-    @functools.cached_property
-    def _kind(self) -> list[int]:
-        return self.tree.kind.tolist()
+_names: Final[dict[str | None, Names]] = {}
+"""By grammar: hashing its names would take longer than most checks."""
 
-    @functools.cached_property
-    def _field(self) -> list[int]:
-        return self.tree.field.tolist()
 
-    @functools.cached_property
-    def _flags(self) -> list[int]:
-        return self.tree.flags.tolist()
+def names_of(tree: SyntaxTree) -> Names:
+    """The names of a tree's grammar."""
+    found = _names.get(tree.language.grammar)
+    if found is None:
+        found = _names[tree.language.grammar] = Names(tree)
+    return found
 
-    @functools.cached_property
-    def _children(self) -> tuple[list[int], list[int]]:
-        """Nodes by parent, in document order, and where those of each node begin."""
-        nodes = np.argsort(self.tree.parent, kind="stable")
-        ends = np.cumsum(np.bincount(self.tree.parent + 1, minlength=len(nodes) + 1))
-        return nodes.tolist(), ends.tolist()
+
+class View:
+    """Questions about the nodes of one tree; a node is its index. Memory views give single numbers faster than numpy,
+    and cost nothing where few are asked for."""
+
+    def __init__(self, tree: SyntaxTree) -> None:
+        self.tree, self.source, self.names = tree, tree.source, names_of(tree)
+        self.start, self.end, self.parent = tree.start.data, tree.end.data, tree.parent.data
+        self._kind, self._field, self._flags = tree.kind.data, tree.field.data, tree.flags.data
+        self._after = nodes_after(tree).data
+        self._children: dict[int, list[int]] = {}
 
     def kind(self, node: int) -> str:
         """Name of the node's kind."""
@@ -63,19 +64,27 @@ class View:
 
     def children(self, node: int) -> list[int]:
         """All children, punctuation included."""
-        nodes, ends = self._children
-        return nodes[ends[node] : ends[node + 1]]
+        found = self._children.get(node)
+        if found is None:
+            found, after = [], self._after
+            child, stop = node + 1, after[node]
+            while child < stop:
+                found.append(child)
+                child = after[child]
+            self._children[node] = found
+        return found
 
     def named(self, node: int) -> list[int]:
         """Named children, comments left out."""
-        return [one for one in self.children(node) if self._flags[one] & NAMED and "comment" not in self.kind(one)]
+        flags, kind, is_comment = self._flags, self._kind, self.names.is_comment
+        return [one for one in self.children(node) if flags[one] & NAMED and not is_comment[kind[one]]]
 
     def field(self, node: int, name: str) -> int | None:
         """The first child in the role `name`."""
-        number = _field_id(self.tree.fields, name)
-        if number:
+        number, fields = self.names.fields.get(name), self._field
+        if number is not None:
             for one in self.children(node):
-                if self._field[one] == number:
+                if fields[one] == number:
                     return one
         return None
 
@@ -107,11 +116,4 @@ class View:
     def calls_nothing(self, node: int) -> bool:
         """Whether two evaluations of it are sure to agree: no call, no increment, no assignment inside."""
         text = self.bytes(node)
-        if any(mark in text for mark in (b"(", b"++", b"--", b"await", b"yield")):
-            return False
-        return b"=" not in _COMPARISON.sub(b"", text)
-
-
-@functools.lru_cache(maxsize=1024)
-def _field_id(names: tuple[str, ...], name: str) -> int:
-    return names.index(name) if name in names else 0
+        return _EFFECT.search(text) is None and (b"=" not in text or b"=" not in _COMPARISON.sub(b"", text))
