@@ -62,7 +62,9 @@ def examine() -> Iterator[Finding]:
     yield from _ops()
     yield _package("sentencepiece", "pip install sentencepiece", required=True)
     yield _package("tree-sitter-language-pack", "pip install tree-sitter-language-pack==0.13.0", required=True)
+    yield _encoder()
     yield _syntax()
+    yield _scrubbing()
     yield _package("transformers", "pip install transformers", required=True)
     yield _mpi()
     yield _tool("slurm", "sbatch", "optional: install SLURM's client to submit jobs; torchrun works without it")
@@ -143,6 +145,22 @@ def _syntax() -> Finding:
     except (ImportError, UserError) as error:
         return Finding("syntax walk", "", str(error))
     return Finding("syntax walk", "python", "slower: make tree-sitter builds the native one")
+
+
+def _encoder() -> Finding:
+    try:
+        from aixmeg.tokenizer.encoder import encoder_row
+    except ImportError as error:
+        return Finding("token encoder", "", str(error))
+    return Finding(*encoder_row())
+
+
+def _scrubbing() -> Finding:
+    """Which engine looks for secrets: all find the same."""
+    from aixmeg.corpus.scrub.engine import engine
+
+    advice = "" if engine() == "hyperscan" else "slower: pip install hyperscan"
+    return Finding("scrub engine", engine(), advice)
 
 
 def _mpi() -> Finding:
