@@ -300,23 +300,25 @@ def cuda_library_folder(nvcc: str) -> Path:
     raise BuildError(f"no libcudart_static.a near {nvcc} (looked under {top}); install the CUDA toolkit's runtime")
 
 
+def found(pattern: str) -> list[str]:
+    """Files of csrc/ by a glob pattern, in a fixed order."""
+    return sorted(str(path.relative_to(ROOT)) for path in CSRC.glob(pattern))
+
+
 def extensions() -> list[Extension]:
     """What to build here."""
     # All of csrc/, so that a source distribution made on a CPU machine can build the CUDA kernels elsewhere.
     depends = sorted(str(path.relative_to(ROOT)) for path in CSRC.rglob("*") if path.is_file())
     cpu = [f"csrc/cpu/{name}.cpp" for name in ("avx512", "avx2", "generic", "dispatch")]
-    cpu += ["csrc/bind/library.cpp", "csrc/bind/cpu.cpp"]
+    cpu += ["csrc/bind/library.cpp", "csrc/bind/cpu.cpp", *found("bind/*_cpu.cpp")]
     built = [Extension("aixmeg.ops._cpu", cpu, libraries=["torch_cpu"], depends=depends)]
-    cuda = [
-        "csrc/bind/cuda.cpp",
-        *(f"csrc/cuda/{name}.cu" for name in ("rms_norm", "swiglu", "rotary", "cross_entropy")),
-    ]
+    cuda = ["csrc/bind/cuda.cpp", *found("bind/*_cuda.cpp"), *found("cuda/*.cu")]
     # Plain C interfaces for the data path: no torch, no Python.
-    data = sorted(str(path.relative_to(ROOT)) for path in (CSRC / "data").glob("*.cpp"))
+    data = found("data/*.cpp")
     built.append(Extension("aixmeg.native._data", data, depends=depends))
     if source := find_tree_sitter():
         core, release = source[0] / TREE_SITTER_CORE, f'"{source[1]}"'
-        syntax = sorted(str(path.relative_to(ROOT)) for path in (CSRC / "syntax").glob("*.c"))
+        syntax = found("syntax/*.c")
         built.append(
             Extension(
                 "aixmeg.native._syntax",
