@@ -1,5 +1,6 @@
 # make quickstart   fresh machine -> corpus -> tokenizer -> dataset -> 2-rank training -> HF model -> a completion
 # make test         everything the tests need, then the tests
+# make bench        the benchmarks that need nothing but this machine (BENCHMARKS="sfim scrub" for some of them)
 # Variables: VENV (folder), PYTHON (3.11 or newer), TORCH (version), TORCH_INDEX (another package index for torch alone,
 # for instance the one of the smaller CPU builds), ARGS (for `aixmeg quickstart`, or for pytest)
 VENV ?= .venv
@@ -64,8 +65,10 @@ format: dev
 	$(BIN)/ruff format .
 	find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inc' | xargs $(BIN)/clang-format -i
 
+# Each writes tools/benchmark/results/NAME.json; on real corpora and beside peers: `tools/benchmark/NAME.py --help`
+BENCHMARKS ?= ops_cpu syntax_trees sfim tokenization near_dedup scrub corpus_filters corpus_build sources
 bench: dev
-	$(BIN)/python tools/benchmark/ops_cpu.py
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python tools/benchmark/$$name.py || exit 1; done
 
 clean:
 	rm -rf build quickstart aixmeg.egg-info aixmeg/ops/*.so aixmeg/native/*.so

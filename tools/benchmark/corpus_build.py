@@ -13,12 +13,12 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from hardware import describe
 
 from aixmeg.config import CorpusConfig
 from aixmeg.config.load import load_config
@@ -27,6 +27,8 @@ from aixmeg.errors import UserError
 from aixmeg.files import write_json
 
 PHASES = ("list", "scan", "gather", "judge", "decide", "clean", "order")
+
+RESULTS = Path(__file__).parent / "results"
 
 
 def settings(config: Path | None, corpus: Path | None) -> CorpusConfig:
@@ -84,23 +86,18 @@ def show(run: dict[str, Any]) -> None:
           f"{run['through_mb_per_cpu_second']:.2f} of what went through all steps")  # fmt: skip
 
 
-def machine() -> dict[str, Any]:
-    """Hardware, load and commit."""
-    cpu = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor())  # fmt: skip
-    here = Path(__file__).parent
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0],
-            "python": platform.python_version(), "commit": commit.stdout.strip()}  # fmt: skip
-
-
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="folder of repositories; this machine's source code if left out")
     parser.add_argument("--config", type=Path, help="YAML file, whose corpus section is used")
     parser.add_argument("--workers", type=int, nargs="+", default=[1], help="one build for each number")
-    parser.add_argument("--json", type=Path, help="where the figures go")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help="where the figures go",
+        default=Path(__file__).parent / "results" / "corpus_build.json",
+    )
     arguments = parser.parse_args()
     config = settings(arguments.config, arguments.corpus)
     runs = []
@@ -112,9 +109,8 @@ def main() -> None:
         walls = [sum(run["wall"][phase] for phase in parallel) for run in runs]
         shares = [f"{run['workers']} workers {wall / walls[0]:.1%}" for run, wall in zip(runs, walls, strict=True)]
         print(f"\nwall time of the parallel phases, of the first run's: {', '.join(shares)}")
-    if arguments.json is not None:
-        write_json(arguments.json, {"machine": machine(), "runs": runs})
-        print(json.dumps({"written": str(arguments.json)}))
+    write_json(arguments.json, {"machine": {**describe(), "load": os.getloadavg()[0]}, "runs": runs})
+    print(json.dumps({"written": str(arguments.json)}))
 
 
 if __name__ == "__main__":

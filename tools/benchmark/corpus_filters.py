@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import platform
 import re
-import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hardware import describe
 from rich.console import Console
 from rich.table import Table
 
@@ -123,25 +121,10 @@ def main() -> None:
     console.print(f"licence texts right: {right} of {len(found)}")
     write_json(
         given.out / "corpus_filters.json",
-        {"cpu": processor(), "commit": commit(), "date": datetime.now(UTC).date().isoformat(), "rounds": ROUNDS,
+        {**describe(), "rounds": ROUNDS,
          "corpus": "given" if given.corpus else "this machine's", "rows": rows,
          "licence_texts": {"right": right, "total": len(found)}},
     )  # fmt: skip
-
-
-def processor() -> str:
-    """Name of the CPU."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
-    return f"{found[1] if found else platform.processor()} ({platform.machine()})"
-
-
-def commit() -> str:
-    """The checked out commit."""
-    command = ["git", "rev-parse", "HEAD"]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    ).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import platform
 import re
-import subprocess
 import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hardware import describe
 from rich.console import Console
 from rich.table import Table
 
@@ -180,7 +178,12 @@ def main() -> None:
     speeds = {name: round(speed, 2) for name, speed in speeds.items()}
     write_json(
         arguments.out / "scrub.json",
-        {"environment": environment(), "corpus": corpus, "megabytes_per_cpu_second": speeds, "quality": table},
+        {
+            "environment": describe() | {"engine": engine()},
+            "corpus": corpus,
+            "megabytes_per_cpu_second": speeds,
+            "quality": table,
+        },
     )
 
 
@@ -198,25 +201,6 @@ def show(speeds: dict[str, float], table: dict[str, dict[str, dict[str, float]]]
             *(f"{row['precision']:.2f} / {row['recall']:.2f}" if row["found"] else "–" for row in rows),
         )
     console.print(first, second)
-
-
-def environment() -> dict[str, str]:
-    """What the numbers belong to."""
-    cpu_lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in cpu_lines if line.startswith("model name")), "unknown")
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(ROOT), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-    changed = git("status", "--porcelain", str(ROOT / "aixmeg" / "corpus" / "scrub"))
-    return {
-        "cpu": f"{model} ({platform.machine()})",
-        "python": platform.python_version(),
-        "engine": engine(),
-        "commit": git("rev-parse", "HEAD") + (" + changes in aixmeg/corpus/scrub" if changed else ""),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
 
 
 if __name__ == "__main__":

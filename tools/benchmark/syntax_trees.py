@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path(sysconfig.get_path("stdlib")))
     parser.add_argument("--megabytes", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results" / "syntax_trees.json")
     arguments = parser.parse_args()
     console = Console(stderr=True)
     spent: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))

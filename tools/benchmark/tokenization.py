@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -22,10 +21,10 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hardware import describe
 from rich.console import Console
 from rich.table import Table
 
@@ -187,18 +186,6 @@ def train(lines: Path, folder: Path) -> None:
     export_hf(folder / "tokenizer.model", folder)
 
 
-def environment() -> dict[str, str]:
-    """What the numbers belong to."""
-    cpu_lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in cpu_lines if line.startswith("model name")), "unknown")
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "cpu": f"{model} ({platform.machine()}), {os.cpu_count()} cores",
-        "commit": commit.stdout.strip(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
 def show(title: str, rows: list[dict[str, Any]]) -> None:
     """One table on standard output."""
     table = Table(title=title)
@@ -239,7 +226,7 @@ def main() -> None:
         tools = measure_tools(lines, folder, work, given.megatron)
     for row in (*encoders, *tools):
         row["megabytes_per_cpu_second"] = row["megabytes"] / row["cpu_seconds"]
-    about = environment() | {"corpus": "given" if given.corpus else "this machine's sources"}
+    about = describe() | {"corpus": "given" if given.corpus else "this machine's sources"}
     show(f"encoders, in memory: {about['cpu']}", encoders)
     show("JSON lines to .bin and .idx", tools)
     rounded = [
