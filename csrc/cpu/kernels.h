@@ -25,8 +25,12 @@ struct VocabularyShard {
 };
 
 template <class T>
+struct OptimizerKernels;  // optimizer.h
+
+template <class T>
 struct Kernels {
   const char* isa;
+  const OptimizerKernels<T>* optimizer;
 
   // x, y[rows, hidden], weight[hidden], rstd[rows]
   void (*rms_norm_forward)(const T* x, const T* weight, T* y, float* rstd, Rows, int64_t hidden, float eps);
