@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from aixmeg.config.corpus import ProseConfig
@@ -22,6 +22,13 @@ _TAG: Final = re.compile(r"</?[a-zA-Z][^<>]*>")
 def is_question(row: Mapping[str, Any]) -> bool:
     """Whether a row of a table is a question with a list of answers."""
     return _first(row, _QUESTION) is not None and isinstance(row.get("answers"), list)
+
+
+def question_columns(present: Collection[str]) -> list[str]:
+    """The columns of a table that `question_text` reads; none where they are not those of a table of questions."""
+    if "answers" not in present or not any(name in present for name in _QUESTION):
+        return []
+    return ["answers", *(name for name in dict.fromkeys((*_QUESTION, *_TITLE)) if name in present)]
 
 
 def question_text(row: Mapping[str, Any], config: ProseConfig) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aixmeg.config.corpus import SourcesConfig
+from aixmeg.corpus.prose import is_question, question_text
 from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.sources.raw import RawDocument
 from aixmeg.corpus.sources.reading import Reading
@@ -68,6 +69,18 @@ class Rows:
         document = self._reading.document(repository, path, size, content, extra=extra)
         self._broken += document.reason in BROKEN
         return document
+
+    def row(self, row: dict[str, Any], values: dict[str, Any], where: str, size: int = 0) -> RawDocument:
+        """The document of a row whose `values` are all at hand, which may be a question with its answers; `size` is
+        that of a row without text."""
+        content = row.pop("content", None)
+        try:
+            if self.prose.enabled and is_question(values):
+                content, row["language"] = question_text(values, self.prose), "markdown"
+            text = as_bytes(content)
+        except Dropped as drop:
+            return self.broken(drop.reason, where, size)
+        return self.document(row, lambda: text, len(text), where)
 
     def broken(self, reason: str, where: str, size: int) -> RawDocument:
         """A row that is none."""

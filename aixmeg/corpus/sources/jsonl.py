@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from aixmeg.corpus.prose import is_question, question_text
-from aixmeg.corpus.reasons import Dropped
-from aixmeg.corpus.sources.columns import Columns, Rows, as_bytes
+from aixmeg.corpus.sources.columns import Columns, Rows
 from aixmeg.corpus.sources.folders import Repository
 from aixmeg.corpus.sources.limits import EXPANSION, RANGE_BYTES
 from aixmeg.corpus.sources.raw import RawDocument
@@ -102,11 +100,4 @@ def _document(rows: Rows, columns: Columns, line: bytes | None, size: int, where
     if not isinstance(values, dict):
         return rows.broken("wrong_type", where, size)
     row = {what: values[name] for what, name in columns.among(values).items()}
-    content = row.pop("content", None)
-    try:
-        if rows.prose.enabled and is_question(values):
-            content, row["language"] = question_text(values, rows.prose), "markdown"
-        text = as_bytes(content)
-    except Dropped as drop:
-        return rows.broken(drop.reason, where, size)
-    return rows.document(row, lambda: text, len(text), where)
+    return rows.row(row, values, where, size)

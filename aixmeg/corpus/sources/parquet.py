@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from aixmeg.corpus.prose import question_columns
 from aixmeg.corpus.reasons import Dropped
 from aixmeg.corpus.sources.columns import Columns, Rows
 from aixmeg.corpus.sources.folders import Repository
@@ -50,12 +51,15 @@ class ParquetPart:
             if self.files < 0:
                 raise OSError
             with _opened(self.path) as file:
-                columns = Columns.of(reading.rules.reading).among(file.schema_arrow.names)
+                names = file.schema_arrow.names
+                columns = Columns.of(reading.rules.reading).among(names)
+                asked = question_columns(names) if rows.prose.enabled else []
+                wanted = list(dict.fromkeys([*columns.values(), *asked]))
                 groups = range(self.first, self.first + self.groups)
-                batches = file.iter_batches(_ROWS, row_groups=groups, columns=list(columns.values()), use_threads=False)
                 number = self.row
-                for batch in batches:
-                    yield from _documents(batch, columns, rows, reading, number)
+                for batch in file.iter_batches(_ROWS, row_groups=groups, columns=wanted, use_threads=False):
+                    made = _questions if asked else _documents
+                    yield from made(batch, columns, rows, reading, number)
                     number += batch.num_rows
         except (OSError, ValueError):  # ArrowInvalid is a ValueError
             if reading.take():
@@ -85,7 +89,7 @@ def parquet_parts(repository: Repository, rules: Rules) -> Iterator[ParquetPart]
         yield ParquetPart(**place, first=0, groups=0, files=-1, bytes=0, row=0)
         return
     columns = Columns.of(rules.reading)
-    if "content" not in columns.among(names):
+    if "content" not in columns.among(names) and not (rules.prose.enabled and question_columns(names)):
         raise UserError(f"{repository.root} has no column {' or '.join(columns.names['content'])}; its columns are "
                         f"{', '.join(names)}; name the one with the text by corpus.reading.content_column")  # fmt: skip
     first = groups = files = size = row = 0
@@ -118,6 +122,14 @@ def _documents(batch: Any, columns: dict[str, str], rows: Rows, reading: Reading
             continue
         row = {what: values[index] for what, values in others.items()}
         yield rows.document(row, functools.partial(texts.read, index), size, where)
+
+
+def _questions(batch: Any, columns: dict[str, str], rows: Rows, reading: Reading, number: int) -> Iterator[RawDocument]:
+    """Rows of a table of questions, which are few and small; one without a list of answers is like any other row."""
+    for index, values in enumerate(batch.to_pylist()):
+        if reading.take():
+            row = {what: values[name] for what, name in columns.items()}
+            yield rows.row(row, values, f"row-{number + index:012d}")
 
 
 class _Texts:

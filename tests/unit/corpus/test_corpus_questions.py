@@ -1,13 +1,16 @@
-"""Plain text, Markdown, and questions with answers from JSON lines reach the corpus as prose."""
+"""Plain text, Markdown, and questions with answers from JSON lines and Parquet reach the corpus as prose."""
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from aixmeg.config import CorpusConfig
 from aixmeg.config.corpus import LicenceConfig, NearConfig, ProseConfig
 from aixmeg.corpus import read_corpus
 from aixmeg.corpus.build import build_corpus
+from aixmeg.errors import UserError
 
 PARAGRAPHS = (
     "The reader of this page wants to know how a parser keeps the place of every token, and why it is better to keep "
@@ -25,8 +28,8 @@ def texts(number):
     return "\n\n".join([*PARAGRAPHS, f"This was remark {number} of those that were made on a rainy afternoon."])
 
 
-@pytest.fixture
-def sources(tmp_path):
+@pytest.fixture(params=["jsonl", "parquet"])
+def sources(tmp_path, request):
     repository = tmp_path / "sources" / "project"
     repository.mkdir(parents=True)
     (repository / "guide.md").write_text(f"# Guide\n\n{texts(1)}\n")
@@ -41,8 +44,11 @@ def sources(tmp_path):
         },
         {"question": texts(5), "answers": []},
     ]  # fmt: skip
-    questions = tmp_path / "questions.jsonl"
-    questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    questions = tmp_path / f"questions.{request.param}"
+    if request.param == "jsonl":
+        questions.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), questions)
     return [repository.parent, questions]
 
 
@@ -69,6 +75,10 @@ def test_prose_of_every_kind_is_kept(sources, tmp_path):
 
 
 def test_without_the_step_text_has_no_grammar_and_questions_no_content(sources, tmp_path):
+    if sources[1].suffix == ".parquet":  # whose columns tell it before any row
+        with pytest.raises(UserError, match="has no column content or text or code"):
+            build(sources, tmp_path / "corpus", enabled=False)
+        return
     report, kept = build(sources, tmp_path / "corpus", enabled=False)
     assert not any(one.language == "text" or "Answer" in one.text for one in kept.values())
     assert report["dropped"]["no_grammar"]["files"] == 1
