@@ -1,6 +1,7 @@
 // Checks of shapes, dtypes and devices, the same for every device. aixmeg/ops checks first, with friendlier words; a
 // wrong call straight through torch.ops must still end in an exception, never in a stray memory access.
 #pragma once
+#include "../common/options.h"
 #include "tensor.h"
 
 namespace aixmeg::bind {
@@ -83,6 +84,14 @@ inline void check_cross_entropy(const char* op, const Tensor& logits, const Tens
   check_float(op, logits);
   STD_TORCH_CHECK(logits.dim() == 2 && logits.size(1) > 0, op, ": logits are not [n, v] with v > 0");
   check_rows(op, "target", target, logits, logits.size(0), ScalarType::Long);
+}
+
+inline CrossEntropyOptions cross_entropy_options(const char* op, int64_t vocabulary, int64_t ignore_index,
+                                                 double smoothing, double z_loss) {
+  STD_TORCH_CHECK(vocabulary > 0, op, ": vocabulary ", vocabulary, " is not positive");
+  STD_TORCH_CHECK(smoothing >= 0 && smoothing <= 1, op, ": label smoothing ", smoothing, " is outside [0, 1]");
+  STD_TORCH_CHECK(z_loss >= 0, op, ": z-loss ", z_loss, " is negative");
+  return {ignore_index, vocabulary, static_cast<float>(smoothing), static_cast<float>(z_loss)};
 }
 
 inline void check_cross_entropy_backward(const char* op, const Tensor& logits, const Tensor& target,

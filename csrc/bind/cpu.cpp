@@ -120,47 +120,70 @@ Tensor rotary(const Tensor& x_in, const Tensor& cos_in, const Tensor& sin_in, bo
   return y;
 }
 
-std::tuple<Tensor, Tensor, Tensor> cross_entropy_statistics(const Tensor& logits_in, const Tensor& target_in,
-                                                            int64_t first, int64_t vocabulary) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> cross_entropy_statistics(const Tensor& logits_in, const Tensor& target_in,
+                                                                    int64_t first, int64_t vocabulary,
+                                                                    int64_t ignore_index, bool want_shifted) {
   check_cross_entropy("cross_entropy_statistics", logits_in, target_in);
   const Tensor logits = dense(logits_in), target = dense(target_in);
   const int64_t rows = logits.size(0);
   const cpu::VocabularyShard shard{first, logits.size(1)};
   const int64_t* targets = read<int64_t>(target);
   for (int64_t row = 0; row < rows; ++row)
-    STD_TORCH_CHECK(targets[row] >= 0 && targets[row] < vocabulary, "cross_entropy: target ", targets[row], " at row ",
-                    row, " is outside the vocabulary [0, ", vocabulary, ")");
+    STD_TORCH_CHECK((targets[row] >= 0 && targets[row] < vocabulary) || targets[row] == ignore_index,
+                    "cross_entropy: target ", targets[row], " at row ", row, " is outside the vocabulary [0, ",
+                    vocabulary, ") and is not ignore_index ", ignore_index);
   Tensor maximum = new_tensor(logits, {rows}, ScalarType::Float), total = new_dense_like(maximum),
-         picked = new_dense_like(maximum);
+         picked = new_dense_like(maximum), shifted = new_tensor(logits, {want_shifted ? rows : 0}, ScalarType::Float);
+  float *mp = write<float>(maximum), *tp = write<float>(total), *pp = write<float>(picked),
+        *sp = want_shifted ? write<float>(shifted) : nullptr;
   by_type(logits, [&](auto type) {
     using T = decltype(type);
     const auto& kernels = cpu::kernels<T>();
-    over_rows(
-        rows, 8 * shard.columns,
-        [&, lp = read<T>(logits), mp = write<float>(maximum), tp = write<float>(total), pp = write<float>(picked)](
-            cpu::Rows range) { kernels.cross_entropy_statistics(lp, targets, mp, tp, pp, range, shard); });
+    over_rows(rows, 8 * shard.columns, [&, lp = read<T>(logits)](cpu::Rows range) {
+      kernels.cross_entropy_statistics(lp, targets, mp, tp, pp, sp, range, shard);
+    });
   });
-  return {maximum, total, picked};
+  return {maximum, total, picked, shifted};
 }
 
-Tensor cross_entropy_backward(const Tensor& logits_in, const Tensor& target_in, int64_t first, const Tensor& maximum_in,
-                              const Tensor& log_total_in, const Tensor& grad_in) {
-  check_cross_entropy_backward("cross_entropy_backward", logits_in, target_in, maximum_in, log_total_in, grad_in);
-  const Tensor logits = dense(logits_in), target = dense(target_in), maximum = dense(maximum_in),
-               log_total = dense(log_total_in), grad = dense(grad_in);
-  const int64_t rows = logits.size(0);
+// `dlogits` is a new tensor, or `logits` itself.
+void write_cross_entropy_gradient(const Tensor& logits, Tensor& dlogits, const Tensor& target_in, int64_t first,
+                                  const Tensor& maximum_in, const Tensor& log_total_in, const Tensor& grad_in,
+                                  const CrossEntropyOptions& options) {
+  const Tensor target = dense(target_in), maximum = dense(maximum_in), log_total = dense(log_total_in),
+               grad = dense(grad_in);
   const cpu::VocabularyShard shard{first, logits.size(1)};
-  Tensor dlogits = new_dense_like(logits);
   by_type(logits, [&](auto type) {
     using T = decltype(type);
     const auto& kernels = cpu::kernels<T>();
-    over_rows(rows, 8 * shard.columns,
+    over_rows(logits.size(0), 8 * shard.columns,
               [&, lp = read<T>(logits), tp = read<int64_t>(target), mp = read<float>(maximum),
                sp = read<float>(log_total), gp = read<float>(grad), out = write<T>(dlogits)](cpu::Rows range) {
-                kernels.cross_entropy_backward(lp, tp, mp, sp, gp, out, range, shard);
+                kernels.cross_entropy_backward(lp, tp, mp, sp, gp, out, range, shard, options);
               });
   });
+}
+
+Tensor cross_entropy_backward(const Tensor& logits_in, const Tensor& target, int64_t first, const Tensor& maximum,
+                              const Tensor& log_total, const Tensor& grad, int64_t vocabulary, int64_t ignore_index,
+                              double label_smoothing, double z_loss) {
+  const char* op = "cross_entropy_backward";
+  check_cross_entropy_backward(op, logits_in, target, maximum, log_total, grad);
+  const CrossEntropyOptions options = cross_entropy_options(op, vocabulary, ignore_index, label_smoothing, z_loss);
+  const Tensor logits = dense(logits_in);
+  Tensor dlogits = new_dense_like(logits);
+  write_cross_entropy_gradient(logits, dlogits, target, first, maximum, log_total, grad, options);
   return dlogits;
+}
+
+void cross_entropy_backward_(Tensor logits, const Tensor& target, int64_t first, const Tensor& maximum,
+                             const Tensor& log_total, const Tensor& grad, int64_t vocabulary, int64_t ignore_index,
+                             double label_smoothing, double z_loss) {
+  const char* op = "cross_entropy_backward_";
+  check_cross_entropy_backward(op, logits, target, maximum, log_total, grad);
+  STD_TORCH_CHECK(logits.is_contiguous(), op, ": logits that are overwritten must be contiguous");
+  const CrossEntropyOptions options = cross_entropy_options(op, vocabulary, ignore_index, label_smoothing, z_loss);
+  write_cross_entropy_gradient(logits, logits, target, first, maximum, log_total, grad, options);
 }
 
 }  // namespace
@@ -173,4 +196,5 @@ STABLE_TORCH_LIBRARY_IMPL(aixmeg, CPU, m) {
   m.impl("rotary", TORCH_BOX(&rotary));
   m.impl("cross_entropy_statistics", TORCH_BOX(&cross_entropy_statistics));
   m.impl("cross_entropy_backward", TORCH_BOX(&cross_entropy_backward));
+  m.impl("cross_entropy_backward_", TORCH_BOX(&cross_entropy_backward_));
 }

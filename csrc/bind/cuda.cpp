@@ -103,35 +103,58 @@ Tensor rotary(const Tensor& x_in, const Tensor& cos_in, const Tensor& sin_in, bo
   return y;
 }
 
-std::tuple<Tensor, Tensor, Tensor> cross_entropy_statistics(const Tensor& logits_in, const Tensor& target_in,
-                                                            int64_t first, int64_t vocabulary) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> cross_entropy_statistics(const Tensor& logits_in, const Tensor& target_in,
+                                                                    int64_t first, int64_t vocabulary,
+                                                                    int64_t ignore_index, bool want_shifted) {
   const char* op = "cross_entropy_statistics";
   check_cross_entropy(op, logits_in, target_in);
   const OnDevice device(logits_in);
   const Tensor logits = dense(logits_in), target = dense(target_in);
   const int64_t rows = logits.size(0);
   Tensor maximum = new_tensor(logits, {rows}, ScalarType::Float), total = new_dense_like(maximum),
-         picked = new_dense_like(maximum);
-  check_launch(
-      op, aixmeg_cuda_cross_entropy_statistics(type_of(logits), logits.const_data_ptr(), read<int64_t>(target),
-                                               write<float>(maximum), write<float>(total), write<float>(picked), rows,
-                                               logits.size(1), first, vocabulary, device.stream()));
-  return {maximum, total, picked};
+         picked = new_dense_like(maximum), shifted = new_tensor(logits, {want_shifted ? rows : 0}, ScalarType::Float);
+  check_launch(op, aixmeg_cuda_cross_entropy_statistics(
+                       type_of(logits), logits.const_data_ptr(), read<int64_t>(target), write<float>(maximum),
+                       write<float>(total), write<float>(picked), want_shifted ? write<float>(shifted) : nullptr, rows,
+                       logits.size(1), first, vocabulary, ignore_index, device.stream()));
+  return {maximum, total, picked, shifted};
 }
 
-Tensor cross_entropy_backward(const Tensor& logits_in, const Tensor& target_in, int64_t first, const Tensor& maximum_in,
-                              const Tensor& log_total_in, const Tensor& grad_in) {
-  const char* op = "cross_entropy_backward";
-  check_cross_entropy_backward(op, logits_in, target_in, maximum_in, log_total_in, grad_in);
-  const OnDevice device(logits_in);
-  const Tensor logits = dense(logits_in), target = dense(target_in), maximum = dense(maximum_in),
-               log_total = dense(log_total_in), grad = dense(grad_in);
-  Tensor dlogits = new_dense_like(logits);
+// `dlogits` is a new tensor, or `logits` itself.
+void write_cross_entropy_gradient(const char* op, const Tensor& logits, Tensor& dlogits, const Tensor& target_in,
+                                  int64_t first, const Tensor& maximum_in, const Tensor& log_total_in,
+                                  const Tensor& grad_in, const aixmeg::CrossEntropyOptions& options) {
+  const OnDevice device(logits);
+  const Tensor target = dense(target_in), maximum = dense(maximum_in), log_total = dense(log_total_in),
+               grad = dense(grad_in);
   check_launch(op, aixmeg_cuda_cross_entropy_backward(type_of(logits), logits.const_data_ptr(), read<int64_t>(target),
                                                       read<float>(maximum), read<float>(log_total), read<float>(grad),
                                                       dlogits.mutable_data_ptr(), logits.size(0), logits.size(1), first,
-                                                      device.stream()));
+                                                      options.vocabulary, options.ignore_index, options.smoothing,
+                                                      options.z_loss, device.stream()));
+}
+
+Tensor cross_entropy_backward(const Tensor& logits_in, const Tensor& target, int64_t first, const Tensor& maximum,
+                              const Tensor& log_total, const Tensor& grad, int64_t vocabulary, int64_t ignore_index,
+                              double label_smoothing, double z_loss) {
+  const char* op = "cross_entropy_backward";
+  check_cross_entropy_backward(op, logits_in, target, maximum, log_total, grad);
+  const auto options = cross_entropy_options(op, vocabulary, ignore_index, label_smoothing, z_loss);
+  const OnDevice device(logits_in);
+  const Tensor logits = dense(logits_in);
+  Tensor dlogits = new_dense_like(logits);
+  write_cross_entropy_gradient(op, logits, dlogits, target, first, maximum, log_total, grad, options);
   return dlogits;
+}
+
+void cross_entropy_backward_(Tensor logits, const Tensor& target, int64_t first, const Tensor& maximum,
+                             const Tensor& log_total, const Tensor& grad, int64_t vocabulary, int64_t ignore_index,
+                             double label_smoothing, double z_loss) {
+  const char* op = "cross_entropy_backward_";
+  check_cross_entropy_backward(op, logits, target, maximum, log_total, grad);
+  STD_TORCH_CHECK(logits.is_contiguous(), op, ": logits that are overwritten must be contiguous");
+  const auto options = cross_entropy_options(op, vocabulary, ignore_index, label_smoothing, z_loss);
+  write_cross_entropy_gradient(op, logits, logits, target, first, maximum, log_total, grad, options);
 }
 
 }  // namespace
@@ -144,4 +167,5 @@ STABLE_TORCH_LIBRARY_IMPL(aixmeg, CUDA, m) {
   m.impl("rotary", TORCH_BOX(&rotary));
   m.impl("cross_entropy_statistics", TORCH_BOX(&cross_entropy_statistics));
   m.impl("cross_entropy_backward", TORCH_BOX(&cross_entropy_backward));
+  m.impl("cross_entropy_backward_", TORCH_BOX(&cross_entropy_backward_));
 }

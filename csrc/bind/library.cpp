@@ -22,15 +22,21 @@ STABLE_TORCH_LIBRARY(aixmeg, m) {
   m.def("swiglu_backward(Tensor dy, Tensor x) -> Tensor");
   // x[s, b, np, hn], cos, sin[s, hn / 2] float -> y[s, b, np, hn]
   m.def("rotary(Tensor x, Tensor cos, Tensor sin, bool inverse) -> Tensor");
-  // logits[n, v], target[n] int64 in [0, vocabulary), first column of this shard
-  //   -> maximum[n], sum of exp(logit - maximum)[n], target's logit or 0 [n], all float
+  // logits[n, v], target[n] int64 in [0, vocabulary) or ignore_index, first column of this shard
+  //   -> maximum[n], sum of exp(logit - maximum)[n], target's logit or 0 [n], sum of (logit - maximum)[n] if wanted,
+  //      else [0]; all float
   m.def(
-      "cross_entropy_statistics(Tensor logits, Tensor target, int first, int vocabulary)"
-      " -> (Tensor, Tensor, Tensor)");
-  // maximum, log_total[n] over the whole vocabulary, grad[n] float -> dlogits[n, v]
+      "cross_entropy_statistics(Tensor logits, Tensor target, int first, int vocabulary, int ignore_index,"
+      " bool want_shifted) -> (Tensor, Tensor, Tensor, Tensor)");
+  // maximum, log_total[n] over the whole vocabulary, grad[n] float -> dlogits[n, v]; the loss is that of
+  // common/options.h
   m.def(
-      "cross_entropy_backward(Tensor logits, Tensor target, int first, Tensor maximum, Tensor log_total, Tensor grad)"
-      " -> Tensor");
+      "cross_entropy_backward(Tensor logits, Tensor target, int first, Tensor maximum, Tensor log_total, Tensor grad,"
+      " int vocabulary, int ignore_index, float label_smoothing, float z_loss) -> Tensor");
+  // The same in the memory of the logits
+  m.def(
+      "cross_entropy_backward_(Tensor(a!) logits, Tensor target, int first, Tensor maximum, Tensor log_total,"
+      " Tensor grad, int vocabulary, int ignore_index, float label_smoothing, float z_loss) -> ()");
   // The instruction set of the CPU kernels; an exception when AIXMEG_CPU_ISA names one that cannot be had.
   m.def("cpu_isa() -> str");
 }

@@ -1,5 +1,6 @@
 // The mathematics of every op on single elements, written once for the CPU and the CUDA kernels.
 #pragma once
+#include "options.h"
 #include "scalar.h"
 
 namespace aixmeg {
@@ -54,6 +55,18 @@ AIXMEG_INLINE SoftmaxStatistics merge(SoftmaxStatistics a, SoftmaxStatistics b) 
 // numbers rather than their sum: with a maximum of 1000 the sum would round by 6e-5.
 AIXMEG_INLINE float softmax_value(float logit, float maximum, float log_total) {
   return exponential((logit - maximum) - log_total);
+}
+
+// The gradient of the loss of options.h in one logit, before grad multiplies it: probability * factor minus the wanted
+// share, which is `others` and, for the target, `target` more.
+struct CrossEntropyShares {
+  float factor, others, target;
+};
+
+AIXMEG_INLINE CrossEntropyShares cross_entropy_shares(const CrossEntropyOptions& options, float maximum,
+                                                      float log_total) {
+  return {1.0f + 2.0f * options.z_loss * (maximum + log_total),
+          options.smoothing / static_cast<float>(options.vocabulary), 1.0f - options.smoothing};
 }
 
 }  // namespace aixmeg

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "../common/options.h"
 #include "../common/scalar.h"
 
 namespace aixmeg::cpu {
@@ -22,6 +23,17 @@ struct RotaryShape {
 // This rank's slice [first, first + columns) of the vocabulary.
 struct VocabularyShard {
   int64_t first, columns;
+};
+
+// FP8 quantisation of x[rows, columns]; with `gated`, of the SwiGLU of x[rows, 2 * columns]. A layout whose pointer is
+// null is not made. A step is 1 for one scale per row or column, 0 for one scale of all.
+struct Fp8Job {
+  uint8_t *q, *transposed;  // [rows, columns], [columns, rows]
+  const float *row_scale, *column_scale;
+  int64_t row_step, column_step;
+  float* row_amax;  // [rows], or null
+  int64_t rows, columns;
+  bool e5m2, gated;
 };
 
 template <class T>
@@ -48,13 +60,19 @@ struct Kernels {
   // cosine, sine[sequence, head_size / 2]; y is dense; rows count sequence positions; inverse turns backwards
   void (*rotary)(const T* x, const float* cosine, const float* sine, T* y, Rows, const RotaryShape&, bool inverse);
 
-  // logits[rows, columns], target[rows] in the whole vocabulary; maximum, total, picked[rows]:
-  // picked is the target's logit where this shard holds it, else 0
+  // logits[rows, columns], target[rows] in the whole vocabulary; maximum, total, picked, shifted[rows]:
+  // picked is the target's logit where this shard holds it, else 0; shifted, if not null, sum(logit - maximum)
   void (*cross_entropy_statistics)(const T* logits, const int64_t* target, float* maximum, float* total, float* picked,
-                                   Rows, VocabularyShard);
-  // dlogits = grad * (softmax - onehot(target)), softmax from the whole vocabulary's maximum and log_total
+                                   float* shifted, Rows, VocabularyShard);
+  // dlogits, which may be logits, from the whole vocabulary's maximum and log_total
   void (*cross_entropy_backward)(const T* logits, const int64_t* target, const float* maximum, const float* log_total,
-                                 const float* grad, T* dlogits, Rows, VocabularyShard);
+                                 const float* grad, T* dlogits, Rows, VocabularyShard, const CrossEntropyOptions&);
+
+  // amax[rows] or amax[width], largest magnitudes of x[rows, width]
+  void (*fp8_amax_rows)(const T* x, float* amax, Rows, int64_t width);
+  void (*fp8_amax_columns)(const T* x, float* amax, Rows columns, int64_t rows, int64_t width);
+  // the rows of the range, in multiples of 64 from the first
+  void (*fp8_quantize)(const T* x, const Fp8Job&, Rows);
 };
 
 // The fastest set this machine runs, or the one that the environment variable AIXMEG_CPU_ISA names.

@@ -37,15 +37,18 @@ int aixmeg_cuda_rotary(int type, const void* x, const float* cosine, const float
                        int64_t batch, int64_t heads, int64_t head_size, const int64_t* strides, int inverse,
                        void* stream);
 
-// logits[rows, columns], target[rows] in [0, vocabulary), maximum, total, picked[rows]; the shard holds the columns
-// first ... first + columns - 1. picked is NaN for a target outside the vocabulary.
+// logits[rows, columns], target[rows] in [0, vocabulary) or ignore_index, maximum, total, picked, shifted[rows];
+// the shard holds the columns first ... first + columns - 1. shifted may be null. picked is NaN for a target outside
+// the vocabulary that is not ignore_index.
 int aixmeg_cuda_cross_entropy_statistics(int type, const void* logits, const int64_t* target, float* maximum,
-                                         float* total, float* picked, int64_t rows, int64_t columns, int64_t first,
-                                         int64_t vocabulary, void* stream);
+                                         float* total, float* picked, float* shifted, int64_t rows, int64_t columns,
+                                         int64_t first, int64_t vocabulary, int64_t ignore_index, void* stream);
 
-// dlogits[rows, columns] = grad * (softmax - onehot(target)); maximum, log_total, grad[rows] of the whole vocabulary
+// dlogits[rows, columns], which may be logits: the gradient of options.h's loss, times grad;
+// maximum, log_total, grad[rows] of the whole vocabulary
 int aixmeg_cuda_cross_entropy_backward(int type, const void* logits, const int64_t* target, const float* maximum,
                                        const float* log_total, const float* grad, void* dlogits, int64_t rows,
-                                       int64_t columns, int64_t first, void* stream);
+                                       int64_t columns, int64_t first, int64_t vocabulary, int64_t ignore_index,
+                                       float smoothing, float z_loss, void* stream);
 
 }  // extern "C"

@@ -62,9 +62,10 @@ class EmulatedKernels:
         self.library = ctypes.CDLL(str(library))
         self.library.emulator_seed(ctypes.c_uint(seed))
 
-    def call(self, name: str, tensors: list[Tensor | Output], *numbers: int | float, dtype: torch.dtype) -> None:
+    def call(self, name: str, tensors: list[Tensor | Output | None], *numbers: int | float, dtype: torch.dtype) -> None:
         """Call aixmeg_cuda_NAME(type, pointers..., numbers..., stream) and check its outputs' margins."""
-        pointers = [ctypes.c_void_p((t.tensor if isinstance(t, Output) else t).data_ptr()) for t in tensors]
+        plain_tensors = [t.tensor if isinstance(t, Output) else t for t in tensors]
+        pointers = [ctypes.c_void_p(None if t is None else t.data_ptr()) for t in plain_tensors]
         plain = [ctypes.c_float(n) if isinstance(n, float) else ctypes.c_int64(n) for n in numbers]
         error = getattr(self.library, f"aixmeg_cuda_{name}")(
             ctypes.c_int(int(dtype == torch.bfloat16)), *pointers, *plain, ctypes.c_void_p()
@@ -115,22 +116,25 @@ class EmulatedKernels:
         return y.tensor
 
     def cross_entropy_statistics(
-        self, logits: Tensor, target: Tensor, first: int, vocabulary: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, logits: Tensor, target: Tensor, first: int, vocabulary: int, ignore_index: int = -100,
+        want_shifted: bool = True,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         rows, columns = logits.shape
-        out = [Output((rows,), torch.float32) for _ in range(3)]
+        out = [Output((rows,), torch.float32) for _ in range(4 if want_shifted else 3)]
+        pointers = [logits, target, *out] + ([] if want_shifted else [None])
         self.call(
-            "cross_entropy_statistics", [logits, target, *out], rows, columns, first, vocabulary, dtype=logits.dtype
+            "cross_entropy_statistics", pointers, rows, columns, first, vocabulary, ignore_index, dtype=logits.dtype
         )
-        return out[0].tensor, out[1].tensor, out[2].tensor
+        return tuple(one.tensor for one in out)
 
     def cross_entropy_backward(
-        self, logits: Tensor, target: Tensor, first: int, maximum: Tensor, log_total: Tensor, grad: Tensor, offset: int
-    ) -> Tensor:
+        self, logits: Tensor, target: Tensor, first: int, maximum: Tensor, log_total: Tensor, grad: Tensor,
+        vocabulary: int, ignore_index: int = -100, smoothing: float = 0.0, z_loss: float = 0.0, offset: int = 0,
+    ) -> Tensor:  # fmt: skip
         rows, columns = logits.shape
         dlogits = Output((rows, columns), logits.dtype, offset)
         self.call(
             "cross_entropy_backward", [logits, target, maximum, log_total, grad, dlogits], rows, columns, first,
-            dtype=logits.dtype,
+            vocabulary, ignore_index, smoothing, z_loss, dtype=logits.dtype,
         )  # fmt: skip
         return dlogits.tensor

@@ -40,7 +40,8 @@ class Buffer {
 void run_rows(int type, int64_t rows, int64_t columns, int64_t offset) {
   const Buffer x(type, rows * columns, offset), y(type, rows * columns, offset), grad(type, rows * columns, offset),
       weight(type, columns, offset), dweight(type, columns, offset);
-  const Buffer per_row(kAixmegFloat, rows, 0), another(kAixmegFloat, rows, 0), third(kAixmegFloat, rows, 0);
+  const Buffer per_row(kAixmegFloat, rows, 0), another(kAixmegFloat, rows, 0), third(kAixmegFloat, rows, 0),
+      fourth(kAixmegFloat, rows, 0);
   const int64_t count = rows < 3 ? rows : 3;
   const Buffer partials(kAixmegFloat, count * columns, 0);
   expect_success("rms_norm_forward", aixmeg_cuda_rms_norm_forward(type, x.data(), weight.data(), y.data(),
@@ -49,12 +50,14 @@ void run_rows(int type, int64_t rows, int64_t columns, int64_t offset) {
                  aixmeg_cuda_rms_norm_backward(type, grad.data(), x.data(), weight.data(), per_row.floats(), y.data(),
                                                dweight.data(), partials.floats(), count, rows, columns, nullptr));
   const std::vector<int64_t> target(rows, columns - 1);
-  expect_success("cross_entropy_statistics",
-                 aixmeg_cuda_cross_entropy_statistics(type, x.data(), target.data(), per_row.floats(), another.floats(),
-                                                      third.floats(), rows, columns, 0, columns, nullptr));
+  expect_success(
+      "cross_entropy_statistics",
+      aixmeg_cuda_cross_entropy_statistics(type, x.data(), target.data(), per_row.floats(), another.floats(),
+                                           third.floats(), fourth.floats(), rows, columns, 0, columns, -100, nullptr));
   expect_success("cross_entropy_backward",
                  aixmeg_cuda_cross_entropy_backward(type, x.data(), target.data(), per_row.floats(), another.floats(),
-                                                    third.floats(), y.data(), rows, columns, 0, nullptr));
+                                                    third.floats(), y.data(), rows, columns, 0, columns, -100, 0.1f,
+                                                    0.1f, nullptr));
 }
 
 void run_swiglu(int type, int64_t rows, int64_t width, int64_t offset) {

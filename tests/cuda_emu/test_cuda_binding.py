@@ -51,12 +51,12 @@ def assert_same(emulated, reference):
     )
     for mine, other in pairs:
         rtol = 2.0**-7 if mine.dtype == torch.bfloat16 else 1e-5
-        torch.testing.assert_close(mine, other, rtol=rtol, atol=4e-6 * max(1.0, other.abs().max().item()))
+        torch.testing.assert_close(mine, other, rtol=rtol, atol=4e-6 * max([1.0, *other.abs().flatten().tolist()]))
 
 
 def test_both_devices_implement_every_op():
     names = {re.search(r"(\w+)\(", schema)[1] for schema in SCHEMAS} - {"cpu_isa"}
-    assert len(names) == 7
+    assert len(names) == 8
     for device in ("cpu", "cuda"):
         implemented = re.findall(r'm\.impl\("(\w+)"', (CSRC / "bind" / f"{device}.cpp").read_text())
         assert set(implemented) == names
@@ -96,11 +96,19 @@ def test_cross_entropy(emulated, dtype):
         logits = logits + 1e5  # the maximum and the logarithm of the sum are no longer interchangeable
     target[:3] += 24 - target[:3] // 24 * 24  # some inside the second slice of three
     target = target.clamp(max=71)
-    maximum, total, picked = emulated.cross_entropy_statistics(logits, target, 24, 72)
-    assert_same((maximum, total, picked), CPU.cross_entropy_statistics(logits, target, 24, 72))
+    target[8] = -3
+    for options in ((-3, False), (-3, True)):
+        found = emulated.cross_entropy_statistics(logits, target, 24, 72, *options)
+        assert_same(found, CPU.cross_entropy_statistics(logits, target, 24, 72, *options))
+    maximum, total, picked, shifted = found
     assert (picked != 0).any()
-    arguments = (logits, target, 24, maximum, total.log(), grad)
-    assert_same(emulated.cross_entropy_backward(*arguments), CPU.cross_entropy_backward(*arguments))
+    assert (shifted < 0).all()
+    arguments = (target, 24, maximum, total.log(), grad, 72, -3, 0.1, 0.001)
+    expected = CPU.cross_entropy_backward(logits, *arguments)
+    assert_same(emulated.cross_entropy_backward(logits, *arguments), expected)
+    in_place = logits.contiguous()
+    emulated.cross_entropy_backward_(in_place, *arguments)
+    assert_same(in_place, expected)
 
 
 def test_nothing_to_do(emulated):
@@ -110,7 +118,9 @@ def test_nothing_to_do(emulated):
     assert torch.equal(emulated.rms_norm_backward(empty, empty, weight, torch.empty(0))[1], torch.zeros(8))
     assert emulated.swiglu_forward(torch.empty(3, 0)).shape == (3, 0)
     assert emulated.rotary(torch.empty(0, 1, 1, 4), torch.empty(0, 2), torch.empty(0, 2), False).shape == (0, 1, 1, 4)
-    assert emulated.cross_entropy_statistics(empty, torch.empty(0, dtype=torch.int64), 0, 8)[0].shape == (0,)
+    assert emulated.cross_entropy_statistics(empty, torch.empty(0, dtype=torch.int64), 0, 8, -100, False)[0].shape == (
+        0,
+    )
 
 
 def test_mistakes_are_exceptions(emulated):

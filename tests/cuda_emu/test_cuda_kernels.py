@@ -98,14 +98,52 @@ def test_cross_entropy(kernels, rows, columns, dtype, offset):
     expected = reference_cross_entropy(logits64, target)
     expected.backward(grad.double())
 
-    maximum, total, picked = kernels.cross_entropy_statistics(logits, target, 0, columns)
-    dlogits = kernels.cross_entropy_backward(logits, target, 0, maximum, total.log(), grad, offset)
+    maximum, total, picked = kernels.cross_entropy_statistics(logits, target, 0, columns, want_shifted=False)
+    dlogits = kernels.cross_entropy_backward(
+        logits, target, 0, maximum, total.log(), grad, vocabulary=columns, offset=offset
+    )
 
     assert torch.equal(maximum, logits.float().amax(-1))
     assert torch.equal(picked, logits.float()[torch.arange(rows), target])
     # A loss near zero is the difference of two logits of their size: one row whose target stands out showed it.
     assert_near(total.log() + maximum - picked, expected.detach(), "loss", largest_term=logits.abs().max().item())
     assert_near(dlogits, logits64.grad, "dlogits")
+
+
+@DTYPES
+@OFFSETS
+@pytest.mark.parametrize("columns", [8, 37, 2056])
+def test_cross_entropy_with_options(kernels, columns, dtype, offset):
+    options = {"ignore_index": 3, "label_smoothing": 0.2, "z_loss": 1e-2}
+    logits = offset_copy(torch.randn(6, columns, dtype=dtype) * 5, offset)
+    target, grad = torch.randint(0, columns, (6,)), torch.randn(6)
+    target[1] = 3
+    logits[1, 0] = float("nan")  # of no consequence: its target is ignored
+    clean = logits.nan_to_num(0.0)
+    logits64 = leaf(clean)
+    expected = reference_cross_entropy(logits64, target, **options)
+    expected.backward(grad.double())
+
+    maximum, total, picked, shifted = kernels.cross_entropy_statistics(logits, target, 0, columns, 3)
+    lse = maximum + total.log()
+    loss = total.log() + 0.8 * (maximum - picked) - 0.2 * shifted / columns + 1e-2 * lse.square()
+    loss = loss.masked_fill(target == 3, 0.0)
+    dlogits = kernels.cross_entropy_backward(
+        logits, target, 0, maximum, total.log(), grad, columns, 3, 0.2, 1e-2, offset=offset
+    )
+    assert_near(loss, expected.detach(), "loss", largest_term=clean.abs().max().item())
+    assert_near(dlogits, logits64.grad, "dlogits")
+    assert torch.equal(dlogits[target == 3], torch.zeros_like(dlogits[target == 3]))
+
+
+@DTYPES
+def test_cross_entropy_gradient_over_the_logits(kernels, dtype):
+    logits, target, grad = torch.randn(5, 80, dtype=dtype), torch.randint(0, 80, (5,)), torch.randn(5)
+    maximum, total, _ = kernels.cross_entropy_statistics(logits, target, 0, 80, want_shifted=False)
+    rows = [target, maximum, total.log(), grad]
+    expected = kernels.cross_entropy_backward(logits, target, 0, *rows[1:], vocabulary=80)
+    kernels.call("cross_entropy_backward", [logits, *rows, logits], 5, 80, 0, 80, -100, 0.0, 0.0, dtype=dtype)
+    assert torch.equal(logits, expected)
 
 
 def test_cross_entropy_of_two_slices_is_that_of_the_whole(kernels):
@@ -121,16 +159,16 @@ def test_cross_entropy_of_two_slices_is_that_of_the_whole(kernels):
     grad = torch.ones(6)
     for index, first in enumerate((0, 24)):
         part = logits[:, first : first + 24].contiguous()
-        dlogits = kernels.cross_entropy_backward(part, target, first, maximum, total.log(), grad, 0)
+        dlogits = kernels.cross_entropy_backward(part, target, first, maximum, total.log(), grad, vocabulary=48)
         expected = torch.softmax(logits.double(), -1) - torch.nn.functional.one_hot(target, 48)
         assert_near(dlogits, expected[:, first : first + 24], f"dlogits of slice {index}")
 
 
 def test_cross_entropy_of_infinities_and_bad_targets(kernels):
     infinity = float("inf")
-    logits = torch.tensor([[-infinity] * 4, [0.0, -infinity, 0.0, 0.0], [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]])
-    target = torch.tensor([0, 0, 99, -1])  # the last two are no ids of an eight-word vocabulary
-    maximum, total, picked = kernels.cross_entropy_statistics(logits, target, 0, 8)
-    assert maximum.tolist() == [-infinity, 0.0, 4.0, 4.0]
+    logits = torch.tensor([[-infinity] * 4, [0.0, -infinity, 0.0, 0.0], *([[1.0, 2.0, 3.0, 4.0]] * 3)])
+    target = torch.tensor([0, 0, 99, -1, -7])  # 99 and -1 are no ids of an eight-word vocabulary; -7 is ignored
+    maximum, total, picked, _ = kernels.cross_entropy_statistics(logits, target, 0, 8, -7)
+    assert maximum.tolist() == [-infinity, 0.0, 4.0, 4.0, 4.0]
     assert total[:2].tolist() == [0.0, 3.0]  # masked logits count nothing; an all-masked slice is not NaN
-    assert picked.isnan().tolist() == [False, False, True, True]
+    assert picked.isnan().tolist() == [False, False, True, True, False]

@@ -32,10 +32,11 @@ def samples(dtype):
             (randn(2, 4, 3, 12, dtype=dtype).transpose(0, 1)[..., ::2], table, table, True),
         ],
         "cross_entropy_statistics": [
-            (randn(5, 9, dtype=dtype), target, 0, 9),
-            (randn(5, 3, dtype=dtype), target, 3, 9),
+            (randn(5, 9, dtype=dtype), target, 0, 9, -100, False),
+            (randn(5, 3, dtype=dtype), target, 3, 9, 2, True),
         ],
-        "cross_entropy_backward": [(randn(5, 9, dtype=dtype), target, 0, rows, rows, rows)],
+        "cross_entropy_backward": [(randn(5, 9, dtype=dtype), target, 0, rows, rows, rows, 9, -100, 0.1, 0.1)],
+        "cross_entropy_backward_": [(randn(5, 9, dtype=dtype), target, 0, rows, rows, rows, 9, -100, 0.1, 0.1)],
     }
 
 

@@ -10,12 +10,21 @@ from aixmeg.ops import reference_cross_entropy, vocab_parallel_cross_entropy
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float", "bfloat16"])
 
 
-def check(logits, target, grad):
+OPTIONS = [
+    {"ignore_index": 0},
+    {"label_smoothing": 0.1},
+    {"label_smoothing": 1.0},
+    {"z_loss": 1e-2},
+    {"ignore_index": 1, "label_smoothing": 0.3, "z_loss": 1e-3},
+]
+
+
+def check(logits, target, grad, **options):
     logits.requires_grad_()
     logits64 = leaf(logits)
-    expected = reference_cross_entropy(logits64, target)
+    expected = reference_cross_entropy(logits64, target, **options)
     expected.backward(grad.double())
-    loss = vocab_parallel_cross_entropy(logits, target)
+    loss = vocab_parallel_cross_entropy(logits, target, **options)
     loss.backward(grad)
     assert loss.dtype == torch.float32
     assert logits.grad.dtype == logits.dtype
@@ -27,6 +36,14 @@ def test_reference_is_torch_s():
     logits, target = torch.randn(4, 3, 9, dtype=torch.float64), torch.randint(0, 9, (4, 3))
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
     torch.testing.assert_close(reference_cross_entropy(logits, target), expected.view(4, 3))
+    options = {"ignore_index": 5, "label_smoothing": 0.2}
+    target[1] = 5
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none", **options)
+    torch.testing.assert_close(reference_cross_entropy(logits, target, **options), expected.view(4, 3))
+    z = 0.5 * logits[0].logsumexp(-1) ** 2
+    torch.testing.assert_close(
+        reference_cross_entropy(logits, target, z_loss=0.5)[0], reference_cross_entropy(logits, target)[0] + z
+    )
 
 
 @DTYPES
@@ -43,6 +60,48 @@ def test_float64_of_strided_tensors(dtype):
     torch.manual_seed(0)
     logits = torch.randn(33, 4, 6, dtype=dtype).permute(2, 1, 0).detach()  # [6, 4, 33]
     check(logits, torch.randint(0, 33, (4, 6)).t(), torch.ones(1).expand(6, 4))
+
+
+@DTYPES
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("vocabulary", [2, 17, 1023])
+def test_float64_of_options(vocabulary, options, dtype):
+    torch.manual_seed(vocabulary)
+    target = torch.randint(0, vocabulary, (9, 2))
+    target[:2] = 0
+    target[2:4] = 1
+    check(torch.randn(9, 2, vocabulary, dtype=dtype) * 5, target, torch.randn(9, 2), **options)
+
+
+def test_smoothed_loss_of_large_logits_keeps_its_precision():
+    """Float64 again: the mean of the logits is taken from the maximum."""
+    torch.manual_seed(0)
+    check(torch.randn(5, 1, 300) + 1e4, torch.randint(0, 300, (5, 1)), torch.ones(5, 1), label_smoothing=0.1)
+
+
+def test_ignored_tokens_have_no_loss_and_no_gradient_whatever_their_logits():
+    logits = torch.randn(3, 1, 8)
+    logits[1] = float("nan")
+    logits[2] = float("inf")
+    logits.requires_grad_()
+    loss = vocab_parallel_cross_entropy(logits, torch.tensor([[3], [-100], [-100]]), z_loss=1.0, label_smoothing=0.1)
+    loss.sum().backward()
+    assert loss[1:].tolist() == [[0.0], [0.0]]
+    assert torch.equal(logits.grad[1:], torch.zeros(2, 1, 8))
+    assert logits.grad[0].abs().sum() > 0
+
+
+def test_a_gradient_written_over_the_logits_is_the_same():
+    torch.manual_seed(0)
+    for dtype in (torch.float32, torch.bfloat16):
+        logits, target, rows = torch.randn(6, 37, dtype=dtype), torch.randint(0, 37, (6,)), torch.rand(6)
+        target[2] = -100
+        arguments = (target, 0, rows, rows + 1, rows - 0.5, 37, -100, 0.1, 0.01)
+        expected = torch.ops.aixmeg.cross_entropy_backward(logits, *arguments)
+        assert torch.ops.aixmeg.cross_entropy_backward_(logits, *arguments) is None
+        assert torch.equal(logits, expected)
+    with pytest.raises(RuntimeError, match="must be contiguous"):
+        torch.ops.aixmeg.cross_entropy_backward_(torch.randn(37, 6).t(), *arguments)
 
 
 @pytest.mark.parametrize("shift", [-1e3, 1e3, 1e4])
@@ -111,6 +170,19 @@ def test_bad_input_is_named(logits, target, message):
         vocab_parallel_cross_entropy(logits, target)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_smoothing": 1.5}, r"label_smoothing=1.5 is a share; choose 0 \(off\) to 1"),
+        ({"label_smoothing": float("nan")}, "label_smoothing=nan"),
+        ({"z_loss": -0.1}, r"z_loss=-0.1 is negative"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        vocab_parallel_cross_entropy(LOGITS, TARGET, **options)
+
+
 @pytest.mark.parametrize("bad", [-1, 8, 2**40])
 def test_a_target_outside_the_vocabulary_is_named(bad):
     target = TARGET.clone()
@@ -123,8 +195,10 @@ def test_a_wrong_call_past_the_checks_is_an_exception():
     ops, rows = torch.ops.aixmeg, torch.zeros(6)
     flat, target = LOGITS.view(6, 8), TARGET.view(6)
     with pytest.raises(RuntimeError, match="target has 3 elements for 6 rows"):
-        ops.cross_entropy_statistics(flat, target[:3], 0, 8)
+        ops.cross_entropy_statistics(flat, target[:3], 0, 8, -100, False)
     with pytest.raises(RuntimeError, match="target has the wrong dtype"):
-        ops.cross_entropy_statistics(flat, target.int(), 0, 8)
+        ops.cross_entropy_statistics(flat, target.int(), 0, 8, -100, False)
     with pytest.raises(RuntimeError, match="grad has 5 elements for 6 rows"):
-        ops.cross_entropy_backward(flat, target, 0, rows, rows, rows[:5])
+        ops.cross_entropy_backward(flat, target, 0, rows, rows, rows[:5], 8, -100, 0.0, 0.0)
+    with pytest.raises(RuntimeError, match=r"label smoothing 2 is outside \[0, 1\]"):
+        ops.cross_entropy_backward(flat, target, 0, rows, rows, rows, 8, -100, 2.0, 0.0)

@@ -9,6 +9,7 @@ from nearness import assert_near, leaf
 from aixmeg.ops import reference_cross_entropy, vocab_parallel_cross_entropy
 
 RANKS = 2
+OPTIONS = {"ignore_index": 50, "label_smoothing": 0.1, "z_loss": 1e-3}
 
 
 def make_case(dtype):
@@ -34,6 +35,11 @@ def work(rank, folder):
         loss.backward(grad)
         assert torch.equal(mine, before)
         results[str(dtype)] = (loss.detach(), mine.grad)
+        logits = logits.clamp(min=-1e4)  # smoothing spreads probability over every id: -inf costs infinitely much
+        mine = logits.chunk(RANKS, -1)[rank].contiguous().requires_grad_()
+        loss = vocab_parallel_cross_entropy(mine, target, group=group, **OPTIONS)
+        loss.backward(grad)
+        results[f"options {dtype}"] = (loss.detach(), mine.grad)
 
     logits, target, grad = make_case(torch.float32)
     mine = logits.chunk(RANKS, -1)[rank].contiguous().requires_grad_()
@@ -73,6 +79,19 @@ def test_equals_float64_of_the_whole_vocabulary(results, dtype):
         loss, gradient = results[rank][str(dtype)]
         assert loss.dtype == torch.float32
         assert gradient.dtype == dtype
+        assert_near(loss, expected.detach(), f"loss of rank {rank}")
+        assert_near(gradient, slice64, f"gradient of rank {rank}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float", "bfloat16"])
+def test_options_equal_float64_of_the_whole_vocabulary(results, dtype):
+    logits, target, grad = make_case(dtype)
+    logits64 = leaf(logits.clamp(min=-1e4))
+    expected = reference_cross_entropy(logits64, target, **OPTIONS)
+    expected.backward(grad.double())
+    assert (target == OPTIONS["ignore_index"]).any()
+    for rank, slice64 in enumerate(logits64.grad.chunk(RANKS, -1)):
+        loss, gradient = results[rank][f"options {dtype}"]
         assert_near(loss, expected.detach(), f"loss of rank {rank}")
         assert_near(gradient, slice64, f"gradient of rank {rank}")
 
