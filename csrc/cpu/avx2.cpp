@@ -8,5 +8,6 @@
 #include "kernels.h"
 #pragma GCC target("avx2,fma,f16c,bmi2")
 #include "../common/formulas.h"
+#include "../common/fp8.h"
 #include "table.inc"
 #endif

@@ -7,5 +7,6 @@
 #include "kernels.h"
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi2,prefer-vector-width=512")
 #include "../common/formulas.h"
+#include "../common/fp8.h"
 #include "table.inc"
 #endif

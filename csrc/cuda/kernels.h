@@ -12,6 +12,9 @@ constexpr int64_t kAixmegMaxNormHidden = 40960;
 // the result is the same on every GPU.
 constexpr int64_t kAixmegNormPartials = 264;
 
+// Blocks that share the largest magnitude of a whole tensor, each ending in one atomic maximum.
+constexpr int64_t kAixmegAmaxBlocks = 1056;
+
 extern "C" {
 
 // y = x * rstd * weight: x, y[rows, hidden], weight[hidden], rstd[rows]
@@ -50,5 +53,25 @@ int aixmeg_cuda_cross_entropy_backward(int type, const void* logits, const int64
                                        const float* log_total, const float* grad, void* dlogits, int64_t rows,
                                        int64_t columns, int64_t first, int64_t vocabulary, int64_t ignore_index,
                                        float smoothing, float z_loss, void* stream);
+
+// x[rows, columns], or gate | up [rows, 2 * columns] where gated != 0; a scale's step is 1 for one per row or column, 0 for
+// one of all; q[rows, columns], transposed[columns, rows]: null for a layout that is not wanted; amax[1] is raised, or null
+int aixmeg_cuda_fp8_quantize(int type, const void* x, const float* row_scale, int64_t row_step,
+                             const float* column_scale, int64_t column_step, void* q, void* transposed, float* amax,
+                             int64_t rows, int64_t columns, int e5m2, int gated, void* stream);
+
+// Largest magnitudes: row_amax[rows], written, or null; amax[1], raised from what it holds, or null
+int aixmeg_cuda_fp8_amax_rows(int type, const void* x, float* row_amax, float* amax, int64_t rows, int64_t columns,
+                              void* stream);
+// amax[columns], raised from what they hold
+int aixmeg_cuda_fp8_amax_columns(int type, const void* x, float* amax, int64_t rows, int64_t columns, void* stream);
+
+// amax, scale, scale_inv[count]
+int aixmeg_cuda_fp8_scale(const float* amax, float* scale, float* scale_inv, int64_t count, int e5m2, int64_t margin,
+                          void* stream);
+
+// history[count, window], amax, scale, scale_inv, e5m2[count]
+int aixmeg_cuda_fp8_update_history(float* history, float* amax, float* scale, float* scale_inv, const bool* e5m2,
+                                   int64_t count, int64_t window, int64_t position, int64_t margin, void* stream);
 
 }  // extern "C"

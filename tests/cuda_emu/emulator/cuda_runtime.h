@@ -199,6 +199,12 @@ T __shfl_xor_sync(unsigned, T value, int lanes) {
   return emulator::shuffle(value, emulator::current % emulator::kWarp ^ static_cast<unsigned>(lanes));
 }
 
+inline unsigned atomicMax(unsigned* address, unsigned value) {
+  const unsigned old = *address;
+  *address = std::max(old, value);
+  return old;
+}
+
 inline void __stwb(uint4* address, uint4 value) { *address = value; }
 
 inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
