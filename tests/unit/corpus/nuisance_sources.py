@@ -115,7 +115,7 @@ def undecodable() -> dict[str, tuple[bytes, str]]:
 def make_tree(made: Sources) -> None:
     """Write the folder of repositories."""
     made.paths.append(made.folder / "tree")
-    for part in (_texts, _names, _sizes, _nested, _special, _judged):
+    for part in (_texts, _prose, _names, _sizes, _nested, _special, _judged):
         part(made)
 
 
@@ -134,6 +134,65 @@ def _texts(made: Sources) -> None:
     for path, (content, reason) in undecodable().items():
         _put(made, "encodings", path, content, reason)
     _put(made, "encodings", "utf8.py", code("utf8").encode())
+
+
+def prose(name: str, end: str = "\n") -> str:
+    """English that resembles no other name's, with the words that real sentences have."""
+    small = [
+        "the",
+        "of",
+        "and",
+        "to",
+        "in",
+        "that",
+        "is",
+        "was",
+        "for",
+        "it",
+        "with",
+        "as",
+        "his",
+        "on",
+        "be",
+        "at",
+        "by",
+        "this",
+        "had",
+        "not",
+        "are",
+        "but",
+        "from",
+        "or",
+        "have",
+        "an",
+    ]
+    drawn = [hashlib.blake2b(f"{name}{number}".encode()).digest() for number in range(120)]
+    words = [f"{small[one[0] % len(small)]} {one.hex().translate(_LETTERS)[:7]}" for one in drawn]
+    lines = [" ".join(words[i : i + 8]).capitalize() + "." for i in range(0, 120, 8)]
+    return f"# About {name}{end}{end}" + f"{end}{end}".join(lines) + end
+
+
+def _prose(made: Sources) -> None:
+    for path, text in {
+        "guide.md": prose("guide"), "crlf.md": prose("crlf", "\r\n"), "bom.md": "\ufeff" + prose("bom"),
+        "separators.md": prose("separators") + "One \u2028 two \u2029 three of them are here.\n",
+        "pieces.md": prose("pieces") + "The mark <s> is no mark, and \u2581 is not a blank, but <AIX-SPAN-PRE>.\n",
+        "notes.txt": prose("notes"), "no_newline.txt": prose("no newline").rstrip("\n"),
+    }.items():  # fmt: skip
+        _put(made, "texts", path, text.encode())
+    _put(made, "texts", "latin1.md", prose("latin").encode() + "é\n".encode("latin-1"), "invalid_utf8")
+    _put(made, "texts", "nul.txt", prose("nul").encode() + b"\0\n", "nul_bytes")
+    _put(made, "texts", "short.md", b"# Title\n\nNothing that anybody would want to read twice, or once, is here.\n",
+         "prose_too_short")  # fmt: skip
+    question, answer = prose("why").strip(), prose("because").strip()
+    rows = [{"repository": "texts", "path": "good", "question": question, "answers": [{"text": answer, "score": 2}]},
+            {"repository": "texts", "path": "bad", "question": question, "answers": []}]  # fmt: skip
+    table = made.folder / "questions.jsonl"
+    lines = [json.dumps(row) + "\n" for row in rows]
+    table.write_text("".join(lines))
+    made.paths.append(table)
+    made.expect("texts", "good", f"# Question\n\n{question}\n\n## Answer\n\n{answer}\n".encode())
+    made.expect("questions", "row", len(lines[1]), "prose_no_answer")
 
 
 def odd_names() -> list[str]:

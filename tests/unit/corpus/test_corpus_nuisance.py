@@ -67,7 +67,7 @@ def test_each_nuisance_has_its_outcome_in_files_and_bytes(sources: Sources, repo
     assert report["found"]["skipped_folders"] == sources.skipped
     counted = {name: number for name, number in report["counts"].items() if name.startswith(("text.", "defects.ruff"))}
     assert counted == {
-        "text.bom": 1, "text.crlf": 3, "text.lone_cr": 2, "text.mixed_endings": 1, "defects.ruff_crashed": 1,
+        "text.bom": 2, "text.crlf": 4, "text.lone_cr": 2, "text.mixed_endings": 1, "defects.ruff_crashed": 1,
     }  # fmt: skip
 
 
