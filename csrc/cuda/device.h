@@ -52,11 +52,15 @@ __device__ __forceinline__ float* shared_floats() {
 __device__ __forceinline__ float shuffle_xor(float value, int lanes) {
   return __shfl_xor_sync(0xffffffffu, value, lanes);
 }
+__device__ __forceinline__ double shuffle_xor(double value, int lanes) {
+  return __shfl_xor_sync(0xffffffffu, value, lanes);
+}
 __device__ __forceinline__ SoftmaxStatistics shuffle_xor(SoftmaxStatistics value, int lanes) {
   return {shuffle_xor(value.maximum, lanes), shuffle_xor(value.total, lanes)};
 }
 
 __device__ __forceinline__ float combine(float a, float b) { return a + b; }
+__device__ __forceinline__ double combine(double a, double b) { return a + b; }
 __device__ __forceinline__ SoftmaxStatistics combine(SoftmaxStatistics a, SoftmaxStatistics b) { return merge(a, b); }
 
 template <class V>

@@ -49,7 +49,7 @@ def test_moves_sixteen_bytes_at_a_time(compilations, name):
     """In every kernel compiled for packs, one 128-bit access per pack is what the speed rests on."""
     _, _, folder = compilations[name]
     ptx = next(folder.glob("*compute_90*.ptx")).read_text()
-    kernels = re.findall(r"\.entry (\S*kernelI(?:fLi4E|\S*bfloat16ELi8E)\S*)\((.*?)\n}", ptx, re.DOTALL)
+    kernels = re.findall(r"\.entry (\S*kernelI(?:fLi[48]E|\S*bfloat16ELi8E)\S*)\((.*?)\n}", ptx, re.DOTALL)
     assert len(kernels) >= 2
     for kernel, body in kernels:
         assert re.search(r"ld\.global(\.nc)?\.v4\.[ubf]32", body), kernel

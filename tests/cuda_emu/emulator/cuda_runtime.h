@@ -24,6 +24,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -36,6 +37,10 @@ using cudaStream_t = void*;
 
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
+};
+
+struct alignas(8) uint2 {
+  unsigned x, y;
 };
 
 struct dim3 {
@@ -206,6 +211,7 @@ inline unsigned atomicMax(unsigned* address, unsigned value) {
 }
 
 inline void __stwb(uint4* address, uint4 value) { *address = value; }
+inline void __stwb(uint2* address, uint2 value) { *address = value; }
 
 inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
   if (static_cast<size_t>(bytes) > emulator::kMostShared) return cudaErrorInvalidValue;
