@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aixmeg.errors import UserError
-from aixmeg.languages import header_lines, language_of
+from aixmeg.languages import LANGUAGES, header_lines, language_by_content
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def from_cursor(file: Path, cursor: str) -> Surroundings:
             f"--cursor {cursor}: line {line} of {file} has {width} characters; choose a column from 1 to {width + 1}"
         )
     offset = sum(len(before) + 1 for before in lines[: line - 1]) + column - 1
-    return Surroundings(text[:offset], text[offset:], _header(file))
+    return Surroundings(text[:offset], text[offset:], _header(file, text))
 
 
 def from_files(prefix_file: Path, suffix_file: Path | None) -> Surroundings:
@@ -51,7 +51,8 @@ def from_files(prefix_file: Path, suffix_file: Path | None) -> Surroundings:
         UserError: a file cannot be read or is not UTF-8 text.
     """
     suffix = "" if suffix_file is None else read_source(suffix_file)
-    return Surroundings(read_source(prefix_file), suffix, _header(prefix_file))
+    prefix = read_source(prefix_file)
+    return Surroundings(prefix, suffix, _header(prefix_file, prefix + suffix))
 
 
 def read_source(file: Path) -> str:
@@ -75,9 +76,10 @@ def read_source(file: Path) -> str:
         ) from error
 
 
-def _header(file: Path) -> str:
-    language = language_of(file)
-    return "" if language is None else header_lines(language, path_in_repository(file))
+def _header(file: Path, text: str) -> str:
+    """The lines of the language that the corpus would see: of a `.h`, the content tells it."""
+    name = language_by_content(file.name, text.encode())
+    return "" if name is None else header_lines(LANGUAGES[name], path_in_repository(file))
 
 
 def path_in_repository(file: Path) -> str:

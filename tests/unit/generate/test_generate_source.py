@@ -105,6 +105,9 @@ def test_the_header_is_the_one_of_training(tmp_path: Path) -> None:
     around = from_cursor(file, "1:1")
     assert around.header == "# the file path is: pkg/a.py\n# the code file is written by Python\n"
     assert from_cursor(make(tmp_path, name="a.unknown"), "1:1").header == ""
+    by_content = {"class A {\n public:\n  int b;\n};\n": "C++", "int f(void);\n": "C"}
+    for text, language in by_content.items():  # as the corpus tells them apart
+        assert f"written by {language}\n" in from_cursor(make(tmp_path, text, "a.h"), "1:1").header
 
 
 def test_paths_outside_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
