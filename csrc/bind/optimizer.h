@@ -11,12 +11,6 @@ namespace aixmeg::bind {
 
 using Tensors = std::vector<Tensor>;
 
-// Elements that one CPU task or one CUDA block works on. A constant, because partial sums of the norm are made per
-// chunk: the result depends on the tensors alone.
-constexpr int64_t kOptimizerChunk = 32768;
-
-inline int64_t chunks_of(const Tensor& tensor) { return (tensor.numel() + kOptimizerChunk - 1) / kOptimizerChunk; }
-
 // Same length, device and sizes as `like`; one dtype for the whole list.
 inline void check_list(const char* op, const char* name, const Tensors& list, const Tensors& like) {
   STD_TORCH_CHECK(list.size() == like.size(), op, ": ", name, " has ", list.size(), " tensors, the first list ",

@@ -21,6 +21,10 @@ namespace {
 using namespace aixmeg;
 using namespace aixmeg::bind;
 
+// Elements that one task works on. A constant, because the norm is summed per chunk: results depend on the tensors
+// alone, not on the number of threads.
+constexpr int64_t kChunk = 32768;
+
 // Part of one tensor of a list.
 struct Chunk {
   size_t tensor;
@@ -31,8 +35,8 @@ std::vector<Chunk> cut(const Tensors& list) {
   std::vector<Chunk> chunks;
   for (size_t i = 0; i < list.size(); ++i) {
     const int64_t count = list[i].numel();
-    for (int64_t begin = 0; begin < count; begin += kOptimizerChunk)
-      chunks.push_back({i, {begin, begin + kOptimizerChunk < count ? begin + kOptimizerChunk : count}});
+    for (int64_t begin = 0; begin < count; begin += kChunk)
+      chunks.push_back({i, {begin, begin + kChunk < count ? begin + kChunk : count}});
   }
   return chunks;
 }

@@ -9,10 +9,10 @@ namespace aixmeg {
 //   p = (1 - lr decay) p - lr / c1 * m / (sqrt(v / c2) + eps),   c_i = 1 - beta_i^step, or 1 without correction.
 // With coupled decay, g is g + decay p and p is not shrunk.
 struct AdamwOptions {
-  float gain1;          // 1 - beta1
-  float beta2, gain2;   // gain2 = 1 - beta2
-  float step_size;      // lr / c1
-  float root_factor;    // 1 / sqrt(c2)
+  float gain1;         // 1 - beta1
+  float beta2, gain2;  // gain2 = 1 - beta2
+  float step_size;     // lr / c1
+  float root_factor;   // 1 / sqrt(c2)
   float eps;
   float keep;           // 1 - lr * decay; 1 when coupled
   float coupled_decay;  // 0 when decoupled
