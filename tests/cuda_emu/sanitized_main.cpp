@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../../csrc/cuda/kernels.h"
+#include "../../csrc/cuda/optimizer.h"
 
 extern "C" int planted_copy(const float* values, float* copy, int count, int forget_bound);
 extern "C" int planted_shared(float* out, int one_too_many);
@@ -77,6 +78,29 @@ void run_rotary(int type, int64_t heads, int64_t half, int64_t offset, int64_t g
                                               heads, size, strides, 1, nullptr));
 }
 
+// Two tensors of each list, one `offset` elements after an aligned address.
+void run_lists(int type, int64_t size, int64_t offset) {
+  const int64_t sizes[2] = {size, size + 1};
+  const auto pair = [&](int of, int64_t second) { return std::vector<Buffer>{{of, sizes[0], 0}, {of, sizes[1], second}}; };
+  const auto params = pair(kAixmegFloat, offset), grads = pair(type, offset), first = pair(type, offset),
+             second = pair(kAixmegFloat, offset), copies = pair(kAixmegBfloat16, offset);
+  const auto addresses = [](const std::vector<Buffer>& list) { return std::vector<void*>{list[0].data(), list[1].data()}; };
+  const auto p = addresses(params), g = addresses(grads), m = addresses(first), v = addresses(second),
+             c = addresses(copies);
+  const aixmeg::AdamwOptions options = {0.1f, 0.95f, 0.05f, 0.01f, 1.0f, 1e-8f, 0.999f, 0.0f};
+  for (bool copied : {false, true})
+    expect_success("multi_tensor_adamw",
+                   aixmeg_cuda_multi_tensor_adamw(type, type, kAixmegFloat, 2, sizes, p.data(), g.data(), m.data(),
+                                                  v.data(), copied ? c.data() : nullptr, &options, nullptr));
+  std::vector<double> partials(aixmeg_norm_partials(sizes[0]) + aixmeg_norm_partials(sizes[1]));
+  std::vector<float> norm(1), norms(2);
+  expect_success("multi_tensor_l2_norm", aixmeg_cuda_multi_tensor_l2_norm(type, 2, sizes, g.data(), partials.data(),
+                                                                          norm.data(), norms.data(), nullptr));
+  int found_inf = 0;
+  expect_success("multi_tensor_scale", aixmeg_cuda_multi_tensor_scale(type, kAixmegFloat, 2, sizes, g.data(), v.data(),
+                                                                      2.0f, &found_inf, nullptr));
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -91,6 +115,7 @@ int main(int count, char** arguments) {
       for (int64_t columns : {1, 4, 7, 8, 72, 257}) {
         run_rows(type, 4, columns, offset);
         run_swiglu(type, 3, columns, offset);
+        run_lists(type, columns, offset);
         for (int64_t gap : {0, 1}) run_rotary(type, 5, columns, offset, gap);
       }
       run_rows(type, 2, 4104, offset);
