@@ -81,10 +81,14 @@ void run_rotary(int type, int64_t heads, int64_t half, int64_t offset, int64_t g
 // Two tensors of each list, one `offset` elements after an aligned address.
 void run_lists(int type, int64_t size, int64_t offset) {
   const int64_t sizes[2] = {size, size + 1};
-  const auto pair = [&](int of, int64_t second) { return std::vector<Buffer>{{of, sizes[0], 0}, {of, sizes[1], second}}; };
+  const auto pair = [&](int of, int64_t second) {
+    return std::vector<Buffer>{{of, sizes[0], 0}, {of, sizes[1], second}};
+  };
   const auto params = pair(kAixmegFloat, offset), grads = pair(type, offset), first = pair(type, offset),
              second = pair(kAixmegFloat, offset), copies = pair(kAixmegBfloat16, offset);
-  const auto addresses = [](const std::vector<Buffer>& list) { return std::vector<void*>{list[0].data(), list[1].data()}; };
+  const auto addresses = [](const std::vector<Buffer>& list) {
+    return std::vector<void*>{list[0].data(), list[1].data()};
+  };
   const auto p = addresses(params), g = addresses(grads), m = addresses(first), v = addresses(second),
              c = addresses(copies);
   const aixmeg::AdamwOptions options = {0.1f, 0.95f, 0.05f, 0.01f, 1.0f, 1e-8f, 0.999f, 0.0f};
