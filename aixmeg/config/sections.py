@@ -74,9 +74,19 @@ class ModelConfig:
     layer_set: Literal["native", "te"] = "native"
     """native: the kernels of csrc/ and torch attention; te: Transformer Engine modules."""
     fp8: Literal["hybrid", "e4m3"] | None = None
-    """Transformer Engine FP8 format; null computes in train.precision."""
-    fp8_recipe: Literal["delayed", "tensorwise", "blockwise", "mxfp8"] = "delayed"
-    """Scaling recipe, used when fp8 is set."""
+    """FP8 matrix products: hybrid takes e5m2 for gradients, e4m3 for all else; null computes in train.precision."""
+    fp8_recipe: Literal["delayed", "tensorwise", "rowwise", "blockwise", "mxfp8"] = "tensorwise"
+    """Scaling recipe, used when fp8 is set; rowwise is native only, blockwise and mxfp8 are te only."""
+    fp8_margin: int = 0
+    """Powers of two that scales stay below what the largest magnitude allows."""
+    fp8_amax_history_len: int = 16
+    """Steps whose largest magnitudes delayed scaling looks back on."""
+    first_last_layers_bf16: bool = False
+    """Keep the first and the last layers out of FP8."""
+    num_layers_at_start_in_bf16: int = 1
+    """Layers kept at the start, used with first_last_layers_bf16."""
+    num_layers_at_end_in_bf16: int = 1
+    """Layers kept at the end, used with first_last_layers_bf16."""
 
     @property
     def head_size(self) -> int:
@@ -147,6 +157,9 @@ class TrainConfig:
     """Samples per forward pass of one rank."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Compute type; bf16 keeps fp32 master weights and gradients."""
+    cross_entropy_chunk_rows: int | None = 1024
+    """Tokens whose logits exist at once: the loss of more is made in chunks, with one product more in the backward
+    pass; null holds the logits of the whole micro-batch."""
     seed: int = 1234
     """Initial weights and the order of samples."""
     log_interval: int = 1

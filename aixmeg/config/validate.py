@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aixmeg.config.fp8 import fp8_conflicts
 from aixmeg.config.root import Config, sections
 
 
 def conflicts(config: Config, world_size: int | None = None) -> list[str]:
     """Every broken rule of `config`; with `world_size` also those that depend on the number of ranks."""
     found = [*_ranges(config), *_shares(config), *_model(config), *_parallel(config), *_pipeline(config)]
-    found += [*_precision(config), *_optimizer(config)]
+    found += [*fp8_conflicts(config), *_optimizer(config)]
     for path, section in sections(config):  # the rules of one sub-section stand in its own class
         if hasattr(section, "problems"):
             found += section.problems(path)
@@ -50,7 +51,9 @@ def _ranges(config: Config) -> Iterator[str]:
                 value = getattr(getattr(config, section), name)
                 if value <= 0 and (broken == 0 or value < 0):
                     yield f"{section}.{name}={value} must be {word}"
-    for section, name in (("model", "kv_channels"), ("parallel", "virtual_pipeline_model_parallel_size")):
+    optional = (("model", "kv_channels"), ("parallel", "virtual_pipeline_model_parallel_size"),
+                ("train", "cross_entropy_chunk_rows"))  # fmt: skip
+    for section, name in optional:
         value = getattr(getattr(config, section), name)
         if value is not None and value <= 0:
             yield f"{section}.{name}={value} must be positive, or null"
@@ -159,17 +162,6 @@ def _pipeline(config: Config) -> Iterator[str]:
             "parallel.overlap_p2p_comm=true is used by the interleaved schedule alone; "
             "set virtual_pipeline_model_parallel_size, or turn it off"
         )
-
-
-def _precision(config: Config) -> Iterator[str]:
-    model = config.model
-    if model.fp8 is not None and model.layer_set != "te":
-        yield (
-            f"model.fp8={model.fp8} needs model.layer_set=te; with {model.layer_set} megatron-core would train "
-            "unquantised and say nothing, so choose te or set fp8 to null"
-        )
-    if model.fp8 is not None and config.train.precision != "bf16":
-        yield f"model.fp8={model.fp8} needs train.precision=bf16, not {config.train.precision}"
 
 
 def _optimizer(config: Config) -> Iterator[str]:

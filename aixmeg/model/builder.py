@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
 from torch import Tensor
 
-from aixmeg.config import Config
+from aixmeg.config import Config, ModelConfig
 from aixmeg.model import guards
 from aixmeg.model.code_model import CodeModel
 from aixmeg.model.init import initialise
@@ -28,7 +29,8 @@ def transformer_config(config: Config, *, device: torch.device | str | None = No
     `device` is where the weights will live: the current CUDA device if None (the CPU on a machine without one).
     """
     model, parallel = config.model, config.parallel
-    if model.layer_set == "te" or model.fp8:
+    te = model.layer_set == "te"
+    if te:
         require_transformer_engine(model)
     dtype = torch.bfloat16 if config.train.precision == "bf16" else torch.float32
     pipelined = parallel.pipeline_model_parallel_size > 1
@@ -62,8 +64,8 @@ def transformer_config(config: Config, *, device: torch.device | str | None = No
         params_dtype=dtype,
         pipeline_dtype=dtype,
         bf16=dtype == torch.bfloat16,
-        fp8=model.fp8,
-        fp8_recipe=model.fp8_recipe,
+        # megatron-core's FP8 is Transformer Engine's; the native layer set's is in the spec's linears.
+        **(_te_fp8(model) if te else {}),
         # Fusions that need apex or Transformer Engine, or that compile at the first step for nothing here.
         gradient_accumulation_fusion=False,
         masked_softmax_fusion=False,
@@ -96,10 +98,11 @@ def _build_chunk(
 ) -> CodeModel:
     model = config.model
     num_layers = get_num_layers_to_build(core, vp_stage=vp_stage, pp_rank=topology.pp_rank)
+    first_layer = get_transformer_layer_offset(core, vp_stage=vp_stage, pp_rank=topology.pp_rank)
     with device if core.use_cpu_initialization else contextlib.nullcontext():
         chunk = CodeModel(
             config=core,
-            transformer_layer_spec=block_spec(model, num_layers),  # type: ignore[arg-type] (block specs are accepted)
+            transformer_layer_spec=block_spec(model, num_layers, first_layer=first_layer),  # type: ignore[arg-type]
             vocab_size=model.vocab_size,
             max_sequence_length=model.seq_length,
             pre_process=topology.is_first_chunk(vp_stage),
@@ -110,10 +113,25 @@ def _build_chunk(
             pg_collection=topology.groups,
             vp_stage=vp_stage,
         )
-    chunk.first_layer = get_transformer_layer_offset(core, vp_stage=vp_stage, pp_rank=topology.pp_rank)
+    chunk.cross_entropy_chunk_rows = config.train.cross_entropy_chunk_rows
+    chunk.first_layer = first_layer
     if device.type != "meta":
         _initialise(chunk, config, topology)
     return chunk
+
+
+def _te_fp8(model: ModelConfig) -> dict[str, Any]:
+    """Transformer Engine's FP8 as megatron-core's fields."""
+    return {
+        "fp8": model.fp8,
+        "fp8_recipe": model.fp8_recipe,
+        "fp8_margin": model.fp8_margin,
+        "fp8_amax_history_len": model.fp8_amax_history_len,
+        "fp8_amax_compute_algo": "max",
+        "first_last_layers_bf16": model.first_last_layers_bf16,
+        "num_layers_at_start_in_bf16": model.num_layers_at_start_in_bf16,
+        "num_layers_at_end_in_bf16": model.num_layers_at_end_in_bf16,
+    }
 
 
 def _initialise(chunk: CodeModel, config: Config, topology: Topology) -> None:

@@ -9,6 +9,7 @@ from megatron.core.models.gpt import GPTModel
 from torch import Tensor
 
 from aixmeg.ops.cross_entropy import vocab_parallel_cross_entropy
+from aixmeg.ops.linear_cross_entropy import linear_cross_entropy
 
 
 class CodeModel(GPTModel):
@@ -19,6 +20,8 @@ class CodeModel(GPTModel):
 
     first_layer: int = 0
     """The chunk's first layer, counted from 0 over the model."""
+    cross_entropy_chunk_rows: int | None = None
+    """Tokens whose logits exist at once in the loss, `train.cross_entropy_chunk_rows`; None holds them all."""
 
     def forward(
         self,
@@ -31,6 +34,28 @@ class CodeModel(GPTModel):
         """`[b, s]` tokens → loss `[b, s]` fp32 with `labels=`, else logits `[b, s, v/tp]`; hidden states where the
         chunk is not the last. `position_ids` and the mask are not read: attention is causal from position 0."""
         return super().forward(input_ids, position_ids, attention_mask, *args, **kwargs)  # type: ignore[arg-type]
+
+    def _postprocess(self, hidden_states: Tensor, *args: Any, labels: Tensor | None = None, **kwargs: Any) -> Tensor:
+        """What follows the decoder; hidden states are `[s, b, h]`, or `[s/tp, b, h]` with sequence parallelism.
+
+        megatron-core makes the logits here and hands them to `compute_language_model_loss`; for more labels than
+        `cross_entropy_chunk_rows`, output layer and loss are one op instead, which never holds them.
+        """
+        rows = self.cross_entropy_chunk_rows
+        if not self.post_process or labels is None or rows is None or labels.numel() <= rows:
+            return super()._postprocess(hidden_states, *args, labels=labels, **kwargs)
+        tied = self.share_embeddings_and_output_weights
+        weight = self.shared_embedding_or_output_weight() if tied else self.output_layer.weight
+        loss = linear_cross_entropy(
+            hidden_states,
+            weight,  # type: ignore[arg-type] (a module attribute)
+            labels.transpose(0, 1).contiguous(),  # [s, b]
+            group=self.pg_collection.tp,
+            sequence_parallel=self.output_layer.sequence_parallel,
+            chunk_rows=rows,
+            accumulate_into_main_grad=self.config.gradient_accumulation_fusion,
+        )
+        return loss.transpose(0, 1).contiguous()
 
     def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
         """Cross-entropy per token: labels `[b, s]`, logits `[s, b, v/tp]` → `[b, s]` fp32."""

@@ -26,12 +26,14 @@ VPP = {
 }
 
 
-def config(*, precision: str = "fp32", tied: bool = False, **parallel) -> Config:
+def config(
+    *, precision: str = "fp32", tied: bool = False, cross_entropy_chunk_rows: int | None = None, **parallel
+) -> Config:
     return Config(
         model=dataclasses.replace(MODEL, share_embeddings_and_output_weights=tied),
         tokenizer=TokenizerConfig(vocab_size=MODEL.vocab_size),
         parallel=ParallelConfig(**parallel),
-        train=TrainConfig(precision=precision, seed=7),
+        train=TrainConfig(precision=precision, seed=7, cross_entropy_chunk_rows=cross_entropy_chunk_rows),
     )
 
 

@@ -10,6 +10,8 @@ FEWER = 5
 """Steps of the layouts that the 20-step promise does not name; what they could break shows in the first gradients."""
 TP = {"tensor_model_parallel_size": 2}
 PP = {"pipeline_model_parallel_size": 2}
+FUSED = {"cross_entropy_chunk_rows": 24}
+"""Of a micro-batch's 64 tokens: chunks of 24, 24 and 16. The others hold all logits."""
 ON_TWO = {
     "tp2": TP,
     "tp2+sp": {**TP, "sequence_parallel": True},
@@ -18,6 +20,11 @@ ON_TWO = {
     "pp2 tied": {**PP, "tied": True},
     "pp2 vpp2": VPP,
     "tp2+sp bf16": {**TP, "sequence_parallel": True, "precision": "bf16"},
+    "tp2 fused": {**TP, **FUSED},
+    "tp2+sp fused": {**TP, "sequence_parallel": True, **FUSED},
+    "tp2+sp fused tied": {**TP, "sequence_parallel": True, "tied": True, **FUSED},
+    "tp2+sp fused bf16": {**TP, "sequence_parallel": True, "precision": "bf16", **FUSED},
+    "pp2 fused tied": {**PP, "tied": True, **FUSED},
     "dp2": {"use_distributed_optimizer": False},
     "dp2 zero1": {},
     "dp2 zero1 overlap": {"overlap_grad_reduce": True, "overlap_param_gather": True},
@@ -30,7 +37,7 @@ ON_FOUR = {
 
 @pytest.fixture(scope="module")
 def alone():
-    layouts = {"": {}, "tied": {"tied": True}, "bf16": {"precision": "bf16"}}
+    layouts = {"": {}, "tied": {"tied": True}, "bf16": {"precision": "bf16"}, "one fused": FUSED}
     (found,) = run_function(losses, 1, [(layout, STEPS) for layout in layouts.values()])
     return dict(zip(layouts, found, strict=True))
 
@@ -58,6 +65,12 @@ def test_layout_equals_one_rank(alone, parallel, layout):
         assert norm == pytest.approx(norm_alone, rel=norm_tolerance), f"step {step}"
     assert len(parallel[layout]) >= FEWER
     assert expected[-1][0] < expected[0][0] - 0.1, "the model must learn, or equal losses prove nothing"
+
+
+def test_fused_output_layer_and_loss_equal_the_unfused(alone):
+    for (loss, norm), (loss_unfused, norm_unfused) in zip(alone["one fused"], alone[""], strict=True):
+        assert loss == pytest.approx(loss_unfused, rel=1e-6)  # the same float32 products and sums, cut otherwise
+        assert norm == pytest.approx(norm_unfused, rel=1e-5)
 
 
 def test_logits_of_tensor_ranks_equal_one_rank():

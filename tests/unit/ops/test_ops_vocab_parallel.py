@@ -1,4 +1,4 @@
-"""Cross-entropy with the vocabulary over two gloo ranks equals that of one rank."""
+"""Cross-entropy, alone and fused with the output layer, with the vocabulary over two gloo ranks equals that of one."""
 
 import pytest
 import torch
@@ -6,7 +6,12 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from nearness import assert_near, leaf
 
-from aixmeg.ops import reference_cross_entropy, vocab_parallel_cross_entropy
+from aixmeg.ops import (
+    linear_cross_entropy,
+    reference_cross_entropy,
+    reference_linear_cross_entropy,
+    vocab_parallel_cross_entropy,
+)
 
 RANKS = 2
 OPTIONS = {"ignore_index": 50, "label_smoothing": 0.1, "z_loss": 1e-3}
@@ -20,6 +25,27 @@ def make_case(dtype):
     target, grad = torch.randint(0, 74, (7, 3)), torch.randn(7, 3)
     target[2, 1] = 50
     return logits, target, grad
+
+
+def make_linear_case(dtype):
+    torch.manual_seed(1)
+    hidden, weight = torch.randn(6, 3, 16, dtype=dtype), torch.randn(2 * 37, 16, dtype=dtype) / 4
+    target, grad = torch.randint(0, 74, (6, 3)), torch.randn(6, 3)
+    target[0, 0] = OPTIONS["ignore_index"]
+    return hidden, weight, target, grad
+
+
+def work_linear(rank, group, dtype, sequence_parallel):
+    hidden, weight, target, grad = make_linear_case(dtype)
+    if sequence_parallel:
+        hidden = hidden.chunk(RANKS)[rank].contiguous()
+    hidden.requires_grad_()
+    weight = weight.chunk(RANKS)[rank].contiguous().requires_grad_()
+    loss = linear_cross_entropy(
+        hidden, weight, target, group=group, sequence_parallel=sequence_parallel, chunk_rows=5, **OPTIONS
+    )
+    loss.backward(grad)
+    return loss.detach(), hidden.grad, weight.grad
 
 
 def work(rank, folder):
@@ -40,6 +66,9 @@ def work(rank, folder):
         loss = vocab_parallel_cross_entropy(mine, target, group=group, **OPTIONS)
         loss.backward(grad)
         results[f"options {dtype}"] = (loss.detach(), mine.grad)
+
+        for parallel in (False, True):
+            results[f"linear {dtype} {parallel}"] = work_linear(rank, group, dtype, parallel)
 
     logits, target, grad = make_case(torch.float32)
     mine = logits.chunk(RANKS, -1)[rank].contiguous().requires_grad_()
@@ -94,6 +123,29 @@ def test_options_equal_float64_of_the_whole_vocabulary(results, dtype):
         loss, gradient = results[rank][f"options {dtype}"]
         assert_near(loss, expected.detach(), f"loss of rank {rank}")
         assert_near(gradient, slice64, f"gradient of rank {rank}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float", "bfloat16"])
+@pytest.mark.parametrize("sequence_parallel", [False, True], ids=["tp", "tp+sp"])
+def test_fused_with_the_output_layer(results, dtype, sequence_parallel):
+    hidden, weight, target, grad = make_linear_case(dtype)
+    hidden64, weight64 = leaf(hidden), leaf(weight)
+    expected = reference_linear_cross_entropy(hidden64, weight64, target, **OPTIONS)
+    expected.backward(grad.double())
+    for rank in range(RANKS):
+        loss, dhidden, dweight = results[rank][f"linear {dtype} {sequence_parallel}"]
+        part = hidden64.grad.chunk(RANKS)[rank] if sequence_parallel else hidden64.grad
+        for name, found, exact in (
+            ("loss", loss, expected.detach()), ("dhidden", dhidden, part),
+            ("dweight", dweight, weight64.grad.chunk(RANKS)[rank]),
+        ):  # fmt: skip
+            if dtype == torch.float32:
+                assert_near(found, exact, f"{name} of rank {rank}")
+            else:  # logits, their gradients and the ranks' parts of dhidden are rounded to bf16, 2^-9 of each
+                error = (found.double() - exact).norm() / exact.norm()
+                assert error < 2.0**-7, f"{name} of rank {rank}: {error}"
+    assert torch.equal(results[0][f"linear {dtype} {sequence_parallel}"][0],
+                       results[1][f"linear {dtype} {sequence_parallel}"][0])  # fmt: skip
 
 
 def test_ranks_hold_the_same_loss(results):
