@@ -104,7 +104,11 @@ def open_hf(folder: Path) -> Iterator[Native]:
 def _check_model(checkpoint: Path, saved: Mapping[str, Any], model: ModelConfig) -> None:
     """A changed rotary_base would load without a sign and compute something else."""
     current = dataclasses.asdict(model)
-    how = ("layer_set", "fp8", "fp8_recipe", "init_method_std")  # not what the weights are
+    # Not what the weights are.
+    how = (
+        "layer_set", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "first_last_layers_bf16",
+        "num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16", "init_method_std",
+    )  # fmt: skip
     changed = [
         f"model.{name} was {saved.get(name)!r}, is now {value!r}"
         for name, value in current.items()

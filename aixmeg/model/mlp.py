@@ -22,3 +22,14 @@ class SwiGLU(MegatronModule):
     def forward(self, x: Tensor) -> Tensor:
         """`[s, b, 2f/tp]` → `[s, b, f/tp]`."""
         return swiglu(x)
+
+
+class DeferredSwiGLU(MegatronModule):
+    """Passes gate | up on to a linear that does SwiGLU itself: `Fp8RowParallelLinear` with `gated`."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The identity."""
+        return x

@@ -19,12 +19,14 @@ from megatron.core.transformer.transformer_layer import TransformerLayer, Transf
 from aixmeg.config import ModelConfig
 from aixmeg.errors import UserError
 from aixmeg.model.attention import RotaryAttention
-from aixmeg.model.mlp import SwiGLU
+from aixmeg.model.fp8 import Fp8ColumnParallelLinear, Fp8RowParallelLinear
+from aixmeg.model.fp8_scaling import Fp8Options
+from aixmeg.model.mlp import DeferredSwiGLU, SwiGLU
 from aixmeg.model.norm import RMSNorm
 
 
-def block_spec(config: ModelConfig, num_layers: int) -> TransformerBlockSubmodules:
-    """The modules of `num_layers` layers and of the norm behind the last one.
+def block_spec(config: ModelConfig, num_layers: int, *, first_layer: int = 0) -> TransformerBlockSubmodules:
+    """The modules of `num_layers` layers, the first of which is the model's `first_layer`, and of the last norm.
 
     Raises:
         UserError: layer_set=te where Transformer Engine cannot be imported.
@@ -32,20 +34,50 @@ def block_spec(config: ModelConfig, num_layers: int) -> TransformerBlockSubmodul
     if config.layer_set == "te":
         require_transformer_engine(config)
         return _te(num_layers)
-    return _native(config, num_layers)
+    kept, quantised = (_native(config, fp8) for fp8 in (None, fp8_options(config)))
+    specs = [quantised if in_fp8(config, first_layer + index) else kept for index in range(num_layers)]
+    return TransformerBlockSubmodules(layer_specs=specs, layer_norm=RMSNorm)  # type: ignore[arg-type]
 
 
-def _native(config: ModelConfig, num_layers: int) -> TransformerBlockSubmodules:
+def fp8_options(config: ModelConfig) -> Fp8Options | None:
+    """What the native FP8 linears are told; None where they are not used."""
+    if config.fp8 is None or config.layer_set != "native":
+        return None
+    return Fp8Options(
+        recipe=config.fp8_recipe,  # type: ignore[arg-type] (config/fp8.py refuses the recipes of Transformer Engine)
+        hybrid=config.fp8 == "hybrid",
+        margin=config.fp8_margin,
+        amax_history_len=config.fp8_amax_history_len,
+    )
+
+
+def in_fp8(config: ModelConfig, layer: int) -> bool:
+    """Whether a layer, counted from 0 over the model, has FP8 linears."""
+    if config.fp8 is None or not config.first_last_layers_bf16:
+        return config.fp8 is not None
+    return config.num_layers_at_start_in_bf16 <= layer < config.num_layers - config.num_layers_at_end_in_bf16
+
+
+def _native(config: ModelConfig, fp8: Fp8Options | None) -> ModuleSpec:
+    """One layer. Delayed scaling knows the scale of SwiGLU's output beforehand, so the two happen in one pass."""
+    fused = fp8 is not None and fp8.recipe == "delayed"
+    qkv, fc1, proj, fc2 = ColumnParallelLinear, ColumnParallelLinear, RowParallelLinear, RowParallelLinear
+    if fp8 is not None:
+        qkv = functools.partial(Fp8ColumnParallelLinear, fp8=fp8)  # this slot takes a function, the others a spec
+        fc1 = ModuleSpec(module=Fp8ColumnParallelLinear, params={"fp8": fp8})
+        proj = ModuleSpec(module=Fp8RowParallelLinear, params={"fp8": fp8})
+        fc2 = ModuleSpec(module=Fp8RowParallelLinear, params={"fp8": fp8, "gated": fused})
     attention = SelfAttentionSubmodules(
-        linear_qkv=ColumnParallelLinear,
+        linear_qkv=qkv,
         core_attention=functools.partial(
             RotaryAttention, rotary_base=config.rotary_base, max_sequence_length=config.seq_length
         ),
-        linear_proj=RowParallelLinear,
+        linear_proj=proj,
         q_layernorm=IdentityOp,
         k_layernorm=IdentityOp,
     )
-    mlp = MLPSubmodules(linear_fc1=ColumnParallelLinear, activation_func=SwiGLU, linear_fc2=RowParallelLinear)
+    activation = DeferredSwiGLU if fused else SwiGLU
+    mlp = MLPSubmodules(linear_fc1=fc1, activation_func=activation, linear_fc2=fc2)
     layer = TransformerLayerSubmodules(
         input_layernorm=RMSNorm,
         self_attention=ModuleSpec(
@@ -61,8 +93,7 @@ def _native(config: ModelConfig, num_layers: int) -> TransformerBlockSubmodules:
             "pre_mlp_layernorm.": "mlp.linear_fc1.layer_norm_",
         },
     )
-    spec = ModuleSpec(module=TransformerLayer, submodules=layer)
-    return TransformerBlockSubmodules(layer_specs=[spec] * num_layers, layer_norm=RMSNorm)  # type: ignore[arg-type]
+    return ModuleSpec(module=TransformerLayer, submodules=layer)
 
 
 def _te(num_layers: int) -> TransformerBlockSubmodules:

@@ -210,7 +210,9 @@ def _is_e5m2(op: str, dtype: torch.dtype) -> bool:
     return dtype == E5M2
 
 
-def _check_number(op: str, name: str, number: Tensor, x: Tensor, count: int, of_what: str) -> None:
+def _check_number(  # noqa: PLR0917
+    op: str, name: str, number: Tensor, x: Tensor, count: int, of_what: str
+) -> None:
     """A float32 scalar, or `count` of them, on x's device."""
     if number.dtype != torch.float32 or number.device != x.device:
         raise UserError(f"{op}: {name} is {number.dtype} on {number.device}; it must be torch.float32 on {x.device}")

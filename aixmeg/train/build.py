@@ -12,6 +12,7 @@ from megatron.core.distributed import DistributedDataParallel, DistributedDataPa
 
 from aixmeg.config import Config
 from aixmeg.model.builder import CodeModel, build_model
+from aixmeg.model.fp8_scaling import with_scale_update
 from aixmeg.parallel.topology import Topology
 from aixmeg.train.optimizer import build_optimizer
 
@@ -47,6 +48,10 @@ def build_training(config: Config, topology: Topology, device: torch.device) -> 
     ]
     optimizer = build_optimizer(config, wrapped)
     _connect(wrapped, optimizer, parallel.overlap_grad_reduce, parallel.overlap_param_gather)
+    for model in wrapped:  # after each step's gradients, delayed FP8 scaling takes in the step's largest magnitudes
+        model.config.finalize_model_grads_func = with_scale_update(
+            model.config.finalize_model_grads_func, topology.groups.tp_dp_cp
+        )
     return Training(
         config=config, topology=topology, device=device, models=models, wrapped=wrapped, optimizer=optimizer
     )

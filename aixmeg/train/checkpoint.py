@@ -31,7 +31,10 @@ __all__ = ["describe", "latest_checkpoint", "load_checkpoint", "load_model_weigh
 
 _EXACT = {"train": ("seed", "global_batch_size", "precision")}
 """Options besides the model's and the data that decide the numbers of the following steps."""
-_ANY_WEIGHTS = ("layer_set", "fp8", "fp8_recipe")
+_ANY_WEIGHTS = (
+    "layer_set", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "first_last_layers_bf16",
+    "num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16",
+)  # fmt: skip
 """Options of the model that change how it computes, not what its weights are."""
 
 
