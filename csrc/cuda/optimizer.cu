@@ -65,7 +65,7 @@ struct Ranges {
 };
 
 // norms[block] = root of the sum of partials [first[block], first[block + 1]), added in a fixed order.
-__global__ void __launch_bounds__(kRowThreads)
+__global__ void __launch_bounds__(kElementThreads)
     finish_kernel(const double* __restrict__ partials, const __grid_constant__ Ranges ranges,
                   float* __restrict__ norms) {
   const int end = ranges.first[blockIdx.x + 1];
@@ -118,7 +118,7 @@ cudaError_t finish(const double* partials, const int64_t* slots, int64_t count, 
     const int64_t these = count - begin < Ranges::kMost ? count - begin : Ranges::kMost;
     Ranges ranges = {};
     for (int64_t i = 0; i <= these; ++i) ranges.first[i] = static_cast<int>(slots[begin + i]);
-    const cudaError_t error = launch(finish_kernel, dim3(static_cast<unsigned>(these)), unsigned{kRowThreads},
+    const cudaError_t error = launch(finish_kernel, dim3(static_cast<unsigned>(these)), unsigned{kElementThreads},
                                      kScratchBytes, stream, partials, ranges, norms + begin);
     if (error != cudaSuccess) return error;
   }

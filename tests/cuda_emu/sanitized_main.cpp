@@ -1,5 +1,6 @@
 // Runs every kernel on buffers of exactly the right size, over sizes around the pack and warp widths: built with
-// AddressSanitizer and UndefinedBehaviorSanitizer, which end the program at a stray or misaligned access.
+// AddressSanitizer and UndefinedBehaviorSanitizer, which end the program at a stray or misaligned access, and, with a
+// thread for each thread, with ThreadSanitizer, which ends it where two touch one address without a barrier between.
 // With an argument, runs one planted mistake instead.
 #include <cstdio>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include "../../csrc/cuda/optimizer.h"
 
 extern "C" int planted_copy(const float* values, float* copy, int count, int forget_bound);
+extern "C" int planted_sum(const float* values, float* total, int blocks, int threads, int forget_barrier);
 extern "C" int planted_shared(float* out, int one_too_many);
 
 namespace {
@@ -78,18 +80,18 @@ void run_rotary(int type, int64_t heads, int64_t half, int64_t offset, int64_t g
                                               heads, size, strides, 1, nullptr));
 }
 
+struct Pair {
+  Buffer first, second;
+};
+
 // Two tensors of each list, one `offset` elements after an aligned address.
 void run_lists(int type, int64_t size, int64_t offset) {
   const int64_t sizes[2] = {size, size + 1};
-  const auto pair = [&](int of, int64_t second) {
-    return std::vector<Buffer>{{of, sizes[0], 0}, {of, sizes[1], second}};
-  };
-  const auto params = pair(kAixmegFloat, offset), grads = pair(type, offset), first = pair(type, offset),
-             second = pair(kAixmegFloat, offset), copies = pair(kAixmegBfloat16, offset);
-  const auto addresses = [](const std::vector<Buffer>& list) {
-    return std::vector<void*>{list[0].data(), list[1].data()};
-  };
-  const auto p = addresses(params), g = addresses(grads), m = addresses(first), v = addresses(second),
+  const auto pair = [&](int of, int64_t second) { return Pair{{of, sizes[0], 0}, {of, sizes[1], second}}; };
+  const auto params = pair(kAixmegFloat, offset), grads = pair(type, offset), moments = pair(type, offset),
+             squares = pair(kAixmegFloat, offset), copies = pair(kAixmegBfloat16, offset);
+  const auto addresses = [](const Pair& list) { return std::vector<void*>{list.first.data(), list.second.data()}; };
+  const auto p = addresses(params), g = addresses(grads), m = addresses(moments), v = addresses(squares),
              c = addresses(copies);
   const aixmeg::AdamwOptions options = {0.1f, 0.95f, 0.05f, 0.01f, 1.0f, 1e-8f, 0.999f, 0.0f};
   for (bool copied : {false, true})
@@ -111,6 +113,7 @@ int main(int count, char** arguments) {
   if (count > 1) {
     const std::vector<float> values(40);
     std::vector<float> out(40);
+    if (std::strcmp(arguments[1], "race") == 0) return planted_sum(values.data(), out.data(), 1, 40, 1);
     const bool overrun = std::strcmp(arguments[1], "global") == 0;
     return overrun ? planted_copy(values.data(), out.data(), 40, 1) : planted_shared(out.data(), 1);
   }
