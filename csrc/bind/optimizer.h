@@ -68,7 +68,7 @@ inline AdamwOptions adamw_options(double lr, double beta1, double beta2, double 
   options.step_size = static_cast<float>(lr / correction(beta1));
   options.root_factor = static_cast<float>(1.0 / std::sqrt(correction(beta2)));
   options.eps = static_cast<float>(eps);
-  options.keep = decoupled ? static_cast<float>(1.0 - lr * weight_decay) : 1.0f;
+  options.decay = decoupled ? static_cast<float>(lr * weight_decay) : 0.0f;
   options.coupled_decay = decoupled ? 0.0f : static_cast<float>(weight_decay);
   return options;
 }

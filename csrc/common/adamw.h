@@ -14,7 +14,7 @@ struct AdamwOptions {
   float step_size;     // lr / c1
   float root_factor;   // 1 / sqrt(c2)
   float eps;
-  float keep;           // 1 - lr * decay; 1 when coupled
+  float decay;          // lr * decay; 0 when coupled
   float coupled_decay;  // 0 when decoupled
 };
 
@@ -30,7 +30,9 @@ AIXMEG_INLINE void adamw_update(float grad, float& param, float& exp_avg, float&
   const float g = grad + o.coupled_decay * param;
   exp_avg += o.gain1 * (g - exp_avg);
   exp_avg_sq = o.beta2 * exp_avg_sq + o.gain2 * g * g;
-  param = o.keep * param - o.step_size * exp_avg / (square_root(exp_avg_sq) * o.root_factor + o.eps);
+  // The change first: one rounding of the parameter's size, and none of a factor 1 - lr * decay, which would be the
+  // same at every step and add up.
+  param -= o.decay * param + o.step_size * exp_avg / (square_root(exp_avg_sq) * o.root_factor + o.eps);
 }
 
 // Neither infinite nor NaN.

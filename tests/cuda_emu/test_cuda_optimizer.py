@@ -55,9 +55,9 @@ class Written:
 def options(*, lr, betas, eps, weight_decay, step, decoupled=True):
     """AdamwOptions of csrc/common/adamw.h."""
     corrections = [1 - beta**step for beta in betas]
-    keep, coupled = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
+    decay, coupled = (lr * weight_decay, 0.0) if decoupled else (0.0, weight_decay)
     numbers = (
-        1 - betas[0], betas[1], 1 - betas[1], lr / corrections[0], 1 / math.sqrt(corrections[1]), eps, keep, coupled
+        1 - betas[0], betas[1], 1 - betas[1], lr / corrections[0], 1 / math.sqrt(corrections[1]), eps, decay, coupled
     )  # fmt: skip
     return (ctypes.c_float * 8)(*numbers)
 

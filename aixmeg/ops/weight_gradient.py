@@ -1,0 +1,55 @@
+"""Weight gradient of a linear layer, added to a float32 accumulator: main_grad += dyᵀ · x.
+
+torch's own matrix product does the work; no kernel of ours would be faster. The product is never rounded to bfloat16:
+on CUDA the library accumulates into float32 directly, on CPU the bfloat16 inputs are widened first.
+Shapes: n tokens, h input width, o output width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from aixmeg.errors import UserError
+
+
+def reference_wgrad_gemm_accum(x: Tensor, dy: Tensor, main_grad: Tensor) -> Tensor:
+    """The definition in plain torch: the new accumulator, in its dtype."""
+    return main_grad + dy.flatten(0, -2).to(main_grad.dtype).t() @ x.flatten(0, -2).to(main_grad.dtype)
+
+
+def wgrad_gemm_accum(x: Tensor, dy: Tensor, main_grad: Tensor) -> None:
+    """Add a linear layer's weight gradient to `main_grad`, in place.
+
+    Args:
+        x: [..., h], the layer's input, float32 or bfloat16.
+        dy: [..., o], the gradient of its output, the dtype of x.
+        main_grad: [o, h] float32, or the dtype of x (then each call rounds to it).
+
+    Raises:
+        UserError: shapes, dtypes or devices do not fit.
+    """
+    _check(x, dy, main_grad)
+    rows, columns = dy.flatten(0, -2), x.flatten(0, -2)  # [n, o], [n, h]
+    with torch.no_grad():
+        if main_grad.dtype == x.dtype:
+            torch.addmm(main_grad, rows.t(), columns, out=main_grad)
+        elif x.is_cuda:
+            torch.ops.aten.addmm.dtype_out(main_grad, rows.t(), columns, main_grad.dtype, out=main_grad)
+        else:
+            main_grad.addmm_(rows.t().float(), columns.float())
+
+
+def _check(x: Tensor, dy: Tensor, main_grad: Tensor) -> None:
+    name = "wgrad_gemm_accum"
+    if x.dtype not in (torch.float32, torch.bfloat16) or dy.dtype != x.dtype:
+        raise UserError(f"{name}: x is {x.dtype}, dy {dy.dtype}; both must be torch.float32 or both torch.bfloat16")
+    if main_grad.dtype not in (torch.float32, x.dtype):
+        raise UserError(f"{name}: main_grad is {main_grad.dtype}; it must be torch.float32 or {x.dtype}, that of x")
+    if not x.device == dy.device == main_grad.device:
+        raise UserError(f"{name}: x is on {x.device}, dy on {dy.device}, main_grad on {main_grad.device}")
+    if x.dim() < 2 or dy.shape[:-1] != x.shape[:-1] or main_grad.shape != (dy.shape[-1], x.shape[-1]):
+        raise UserError(
+            f"{name}: x has shape {list(x.shape)}, dy {list(dy.shape)}, main_grad {list(main_grad.shape)}; "
+            "they must be [..., h], [..., o] and [o, h]"
+        )
