@@ -93,7 +93,7 @@ void run_lists(int type, int64_t size, int64_t offset) {
   const auto addresses = [](const Pair& list) { return std::vector<void*>{list.first.data(), list.second.data()}; };
   const auto p = addresses(params), g = addresses(grads), m = addresses(moments), v = addresses(squares),
              c = addresses(copies);
-  const aixmeg::AdamwOptions options = {0.1f, 0.95f, 0.05f, 0.01f, 1.0f, 1e-8f, 0.999f, 0.0f};
+  const aixmeg::AdamwOptions options = {0.1f, 0.95f, 0.05f, 0.01f, 1.0f, 1e-8f, 0.001f, 0.0f};
   for (bool copied : {false, true})
     expect_success("multi_tensor_adamw",
                    aixmeg_cuda_multi_tensor_adamw(type, type, kAixmegFloat, 2, sizes, p.data(), g.data(), m.data(),
