@@ -9,6 +9,8 @@ Shapes: m rows (tokens), k columns, n tensors, w window.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -201,7 +203,7 @@ def _as_matrix(op: str, x: Tensor) -> Tensor:
     """[..., k] as [m, k]; a view where the strides allow it."""
     if x.dim() == 0:
         raise UserError(f"{op}: x has shape []; it must have a last dimension")
-    return x.detach().reshape(-1, x.shape[-1]) if x.numel() else x.detach().reshape(x[..., 0].numel(), x.shape[-1])
+    return x.detach().reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _is_e5m2(op: str, dtype: torch.dtype) -> bool:

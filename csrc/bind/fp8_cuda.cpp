@@ -1,34 +1,9 @@
-// Binds the CUDA kernels of FP8. Host C++ only, as csrc/bind/cuda.cpp.
-#define USE_CUDA
-#include <torch/csrc/stable/accelerator.h>
-
-#include "../cuda/kernels.h"
+// Binds the CUDA kernels of FP8.
+#include "cuda_device.h"
 #include "fp8.h"
-
-extern "C" const char* cudaGetErrorString(int error);
 
 namespace {
 using namespace aixmeg::bind;
-
-class OnDevice {
- public:
-  explicit OnDevice(const Tensor& tensor) : guard_(tensor.get_device_index()) {
-    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream_));
-  }
-  void* stream() const { return stream_; }
-
- private:
-  torch::stable::accelerator::DeviceGuard guard_;
-  void* stream_ = nullptr;
-};
-
-void check_launch(const char* op, int error) {
-  STD_TORCH_CHECK(error == 0, op, ": CUDA error ", error, " (", cudaGetErrorString(error), ")");
-}
-
-int type_of(const Tensor& tensor) {
-  return tensor.scalar_type() == ScalarType::BFloat16 ? kAixmegBfloat16 : kAixmegFloat;
-}
 
 Tensor fp8_amax(const Tensor& x_in) {
   const char* op = "fp8_amax";

@@ -13,7 +13,7 @@ from torch import Tensor
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
-KERNELS = ("rms_norm", "swiglu", "rotary", "cross_entropy", "optimizer")
+KERNELS = ("rms_norm", "swiglu", "rotary", "cross_entropy", "optimizer", "fp8")
 MARGIN = 64  # elements on both sides of an output; keeps 16-byte alignment
 PARTIALS = 264  # kAixmegNormPartials
 

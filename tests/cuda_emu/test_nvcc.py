@@ -53,7 +53,7 @@ def test_moves_sixteen_bytes_at_a_time(compilations, name):
     assert len(kernels) >= 2
     for kernel, body in kernels:
         assert re.search(r"ld\.global(\.nc)?\.v4\.[ubf]32", body), kernel
-        if "statistics" in kernel:  # writes three numbers per row, and reads one logit
+        if "statistics" in kernel or "amax" in kernel:  # write few numbers per row; the former read one logit
             continue
         assert re.search(r"st\.global(\.wb)?\.v4", body), kernel
         assert not re.search(r"(ld|st)\.global(\.nc)?\.[ub]16", body), kernel
