@@ -8,7 +8,8 @@ state of each parameter. Its `DistributedOptimizer` then cannot resume:
 3. `load_state_dict()` puts ONE counter tensor into every state, so that each update advances it once per parameter:
    84 instead of 6 after three resumed steps of a small model, wrong bias correction and no error.
 
-`install()` wraps these three methods. `check_steps` is the guard that the trainer calls after loading.
+`install()` wraps these three methods; optimizers other than torch's, whose counters lie in the parameter groups, pass
+through unchanged. `check_steps` is the guard that the trainer calls after loading.
 """
 
 from __future__ import annotations
@@ -20,25 +21,26 @@ import torch
 
 
 @functools.cache
-def install() -> bool:
-    """Wrap the methods unless megatron-core has a fused Adam; True if they were wrapped."""
+def install() -> None:
+    """Wrap the methods, once per process."""
     from megatron.core.optimizer import distrib_optimizer
 
-    if distrib_optimizer.HAVE_APEX_OR_TE:
-        return False
     optimizer = distrib_optimizer.DistributedOptimizer
     original_sharded, original_load = optimizer.sharded_state_dict, optimizer.load_state_dict
     original_set = optimizer._set_main_param_and_optimizer_states
 
     @functools.wraps(original_sharded)
     def sharded_state_dict(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self.optimizer.state:
+        if _is_torch_s(self.optimizer) and not self.optimizer.state:
             _zero_states(self.optimizer)
         return original_sharded(self, *args, **kwargs)
 
     @functools.wraps(original_set)
     @torch.no_grad()  # the fp32 shards are views of parameters that require gradients
     def set_states(self: Any, model_param: Any, tensors: dict[str, Any]) -> None:
+        if not _is_torch_s(self.optimizer):
+            original_set(self, model_param, tensors)
+            return
         group, order = self.model_param_group_index_map[model_param]
         state = self.optimizer.state[self.optimizer.param_groups[group]["params"][order]]
         original_set(self, model_param, {**tensors, "step": state["step"]})
@@ -46,13 +48,17 @@ def install() -> bool:
     @functools.wraps(original_load)
     def load_state_dict(self: Any, state_dict: Any) -> None:
         original_load(self, state_dict)
-        for state in self.optimizer.state.values():
-            state["step"] = state["step"].clone()
+        if _is_torch_s(self.optimizer):
+            for state in self.optimizer.state.values():
+                state["step"] = state["step"].clone()
 
     optimizer.sharded_state_dict = sharded_state_dict
     optimizer._set_main_param_and_optimizer_states = set_states
     optimizer.load_state_dict = load_state_dict
-    return True
+
+
+def _is_torch_s(optimizer: Any) -> bool:
+    return isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
 
 
 def _zero_states(optimizer: torch.optim.Optimizer) -> None:
@@ -67,10 +73,14 @@ def _zero_states(optimizer: torch.optim.Optimizer) -> None:
 
 
 def step_counters(optimizer: Any) -> list[torch.Tensor]:
-    """The step counter tensors of a megatron-core optimizer with torch Adam inside; empty for fused Adams."""
+    """The step counters of a megatron-core optimizer: torch's Adam has a tensor per state, a fused one a number per
+    group that has parameters.
+    """
     inner = [part.optimizer for part in getattr(optimizer, "chained_optimizers", [optimizer])]
     states = [state for part in inner for state in part.state.values()]
-    return [state["step"] for state in states if isinstance(state.get("step"), torch.Tensor)]
+    groups = [group for part in inner for group in getattr(part, "param_groups", []) if group["params"]]
+    found = [state["step"] for state in states if isinstance(state.get("step"), torch.Tensor)]
+    return found or [torch.tensor(float(group["step"])) for group in groups if "step" in group]
 
 
 def check_steps(optimizer: Any, expected: int) -> None:
