@@ -60,6 +60,7 @@ def examine() -> Iterator[Finding]:
     yield _package("transformer-engine", "optional: model.layer_set=te and FP8 need it; native needs nothing")
     yield _apex()
     yield from _ops()
+    yield _optimizer()
     yield _package("sentencepiece", "pip install sentencepiece", required=True)
     yield _package("tree-sitter-language-pack", "pip install tree-sitter-language-pack==0.13.0", required=True)
     yield _encoder()
@@ -87,7 +88,7 @@ def _apex() -> Finding:
     import importlib.util
 
     found = "NVIDIA apex" if importlib.util.find_spec("amp_C") else ""
-    return Finding("apex", found, "" if found else "optional: torch's Adam is used instead")
+    return Finding("apex", found, "" if found else "optional: csrc's optimizer is used instead")
 
 
 def _torch() -> Iterator[Finding]:
@@ -133,6 +134,16 @@ def _ops() -> Iterator[Finding]:
         yield Finding("csrc", "", str(error), required=True)
         return
     yield from (Finding(f"op {name}", where, required=True) for name, where in resolved.items())
+
+
+def _optimizer() -> Finding:
+    """Whose fused optimizer optimizer.backend=auto means."""
+    try:
+        from aixmeg.train.optimizer_backend import resolve
+
+        return Finding("optimizer", f"{resolve('auto')} (optimizer.backend=auto)", required=True)
+    except (ImportError, UserError) as error:
+        return Finding("optimizer", "", str(error), required=True)
 
 
 def _syntax() -> Finding:

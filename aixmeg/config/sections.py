@@ -143,6 +143,9 @@ class OptimizerConfig:
     """Added to the square root of the second moment."""
     clip_grad: float = 1.0
     """Largest global gradient norm; 0 disables clipping."""
+    backend: Literal["auto", "aixmeg", "apex", "te", "torch"] = "auto"
+    """Whose AdamW, gradient norm and clipping: aixmeg: the kernels of csrc/; apex and te: NVIDIA's, where installed;
+    torch: a loop over tensors. auto takes te, else apex, else aixmeg; `aixmeg doctor` shows which."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +163,9 @@ class TrainConfig:
     cross_entropy_chunk_rows: int | None = 1024
     """Tokens whose logits exist at once: the loss of more is made in chunks, with one product more in the backward
     pass; null holds the logits of the whole micro-batch."""
+    gradient_accumulation_fusion: bool = False
+    """Add weight gradients of linear layers to the fp32 gradient buffer in the matrix product itself, instead of
+    making each in train.precision first."""
     seed: int = 1234
     """Initial weights and the order of samples."""
     log_interval: int = 1

@@ -18,6 +18,7 @@ from aixmeg.model.code_model import CodeModel
 from aixmeg.model.init import initialise
 from aixmeg.model.names import count_parameters, named_parameters, parameter_table
 from aixmeg.model.spec import block_spec, require_transformer_engine
+from aixmeg.parallel import weight_gradient
 from aixmeg.parallel.topology import Topology
 
 __all__ = ["CodeModel", "build_model", "count_parameters", "transformer_config"]
@@ -66,8 +67,8 @@ def transformer_config(config: Config, *, device: torch.device | str | None = No
         bf16=dtype == torch.bfloat16,
         # megatron-core's FP8 is Transformer Engine's; the native layer set's is in the spec's linears.
         **(_te_fp8(model) if te else {}),
-        # Fusions that need apex or Transformer Engine, or that compile at the first step for nothing here.
-        gradient_accumulation_fusion=False,
+        # Others need apex or Transformer Engine, or compile at the first step for nothing here.
+        gradient_accumulation_fusion=config.train.gradient_accumulation_fusion,
         masked_softmax_fusion=False,
         bias_activation_fusion=False,
         bias_dropout_fusion=False,
@@ -88,6 +89,8 @@ def build_model(config: Config, topology: Topology, *, device: torch.device | st
     """
     device = torch.device(device)
     core = transformer_config(config, device=device)
+    if core.gradient_accumulation_fusion:
+        weight_gradient.install()
     guards.check(core, backend=topology.backend, have_transformer_engine=config.model.layer_set == "te")
     chunks = topology.vp_size or 1
     return [_build_chunk(config, core, topology, device, i if chunks > 1 else None) for i in range(chunks)]

@@ -11,11 +11,17 @@ from megatron.core.optimizer import OptimizerConfig as MegatronOptimizerConfig
 from megatron.core.optimizer import get_megatron_optimizer
 
 from aixmeg.config import Config, OptimizerConfig
+from aixmeg.train import optimizer_backend
 
 
 def build_optimizer(config: Config, models: Sequence[DistributedDataParallel]) -> Any:
-    """AdamW with fp32 master weights, sharded over data-parallel ranks when the configuration says so; collective."""
+    """AdamW with fp32 master weights, sharded over data-parallel ranks when the configuration says so; collective.
+
+    Raises:
+        UserError: the chosen backend is not installed.
+    """
     options, bf16 = config.optimizer, config.train.precision == "bf16"
+    optimizer_backend.install(options.backend)
     settings = MegatronOptimizerConfig(
         optimizer="adam",
         lr=options.lr,
