@@ -38,6 +38,12 @@ inline void check_rows(const char* op, const char* name, const Tensor& tensor, c
   STD_TORCH_CHECK(tensor.numel() == rows, op, ": ", name, " has ", tensor.numel(), " elements for ", rows, " rows");
 }
 
+// The device, the dtype and the shape of another tensor.
+inline void check_like(const char* op, const char* name, const Tensor& tensor, const Tensor& other) {
+  check_same(op, tensor, other);
+  check_sizes(op, name, tensor, other.sizes());
+}
+
 // x[..., h], weight[h]
 inline void check_rms_norm(const char* op, const Tensor& x, const Tensor& weight) {
   check_float(op, x);
@@ -77,6 +83,52 @@ inline void check_rotary(const char* op, const Tensor& x, const Tensor& cos, con
     check_sizes(op, "cos or sin", *table, {x.size(0), x.size(3) / 2});
     check_rows(op, "cos or sin", *table, x, table->numel());
   }
+}
+
+struct QkvSizes {
+  int64_t groups, heads, head_size;  // heads: queries per group
+};
+
+// cos, sin[rows, hn / 2] float on the device of x[s, b, ...]; positions[s, b] int64, or at least s rows
+inline void check_rotary_tables(const char* op, const Tensor& x, const Tensor& cos, const Tensor& sin,
+                                const std::optional<Tensor>& positions) {
+  STD_TORCH_CHECK(cos.dim() == 2 && cos.size(1) > 0, op, ": cos is not [rows, hn / 2] with hn > 0");
+  check_sizes(op, "sin", sin, cos.sizes());
+  for (const Tensor* table : {&cos, &sin}) check_rows(op, "cos or sin", *table, x, table->numel());
+  if (positions) {
+    check_rows(op, "positions", *positions, x, x.size(0) * x.size(1), ScalarType::Long);
+    check_sizes(op, "positions", *positions, {x.size(0), x.size(1)});
+  } else {
+    STD_TORCH_CHECK(cos.size(0) >= x.size(0), op, ": cos has ", cos.size(0), " rows for ", x.size(0), " positions");
+  }
+}
+
+// mixed[s, b, ng, (np / ng + 2) * hn]
+inline QkvSizes check_rotary_qkv(const char* op, const Tensor& mixed, const Tensor& cos, const Tensor& sin,
+                                 const std::optional<Tensor>& positions) {
+  check_float(op, mixed);
+  STD_TORCH_CHECK(mixed.dim() == 4 && mixed.size(2) > 0, op, ": mixed_qkv is not [s, b, groups, width]");
+  check_rotary_tables(op, mixed, cos, sin, positions);
+  const int64_t size = 2 * cos.size(1), blocks = mixed.size(3) / size;
+  STD_TORCH_CHECK(mixed.size(3) % size == 0 && blocks >= 3, op, ": a width of ", mixed.size(3),
+                  " does not hold queries, a key and a value of head size ", size);
+  return {mixed.size(2), blocks - 2, size};
+}
+
+// dq[s, b, np, hn], dk, dv[s, b, ng, hn]
+inline QkvSizes check_rotary_qkv_backward(const char* op, const Tensor& dq, const Tensor& dk, const Tensor& dv,
+                                          const Tensor& cos, const Tensor& sin,
+                                          const std::optional<Tensor>& positions) {
+  check_float(op, dq);
+  STD_TORCH_CHECK(dq.dim() == 4 && dk.dim() == 4 && dk.size(2) > 0, op, ": dq or dk is not [s, b, heads, hn]");
+  check_rotary_tables(op, dq, cos, sin, positions);
+  const int64_t groups = dk.size(2), heads = dq.size(2) / groups;
+  check_same(op, dk, dq);
+  check_like(op, "dv", dv, dk);
+  check_sizes(op, "dq", dq, {dk.size(0), dk.size(1), heads * groups, 2 * cos.size(1)});
+  check_sizes(op, "dk", dk, {dq.size(0), dq.size(1), groups, 2 * cos.size(1)});
+  STD_TORCH_CHECK(heads > 0, op, ": dq has fewer heads than dk");
+  return {groups, heads, 2 * cos.size(1)};
 }
 
 // logits[n, v], target[n] int64

@@ -6,6 +6,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <initializer_list>
+#include <optional>
 #include <vector>
 
 namespace aixmeg::bind {
@@ -17,6 +18,12 @@ using torch::stable::Tensor;
 inline Tensor dense(const Tensor& tensor) {
   return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
+
+inline std::optional<Tensor> dense(const std::optional<Tensor>& tensor) {
+  return tensor ? std::optional<Tensor>(dense(*tensor)) : std::nullopt;
+}
+// Only the last dimension is made dense, where it is not.
+inline Tensor dense_last(const Tensor& tensor) { return tensor.stride(tensor.dim() - 1) == 1 ? tensor : dense(tensor); }
 
 template <class T>
 const T* read(const Tensor& tensor) {

@@ -8,6 +8,14 @@ namespace aixmeg {
 // RMSNorm   y_i = x_i * rstd * weight_i,   rstd = 1 / sqrt(mean(x^2) + eps)
 AIXMEG_INLINE float rms_norm_value(float x, float rstd, float weight) { return x * rstd * weight; }
 
+AIXMEG_INLINE float rms_norm_rstd(float sum_of_squares, int64_t hidden, float eps) {
+#if defined(__CUDA_ARCH__)
+  return 1.0f / sqrtf(sum_of_squares / static_cast<float>(hidden) + eps);
+#else
+  return 1.0f / __builtin_sqrtf(sum_of_squares / static_cast<float>(hidden) + eps);
+#endif
+}
+
 // dL/dx_i, where projection = rstd^2 * mean_j(dy_j * weight_j * x_j)
 AIXMEG_INLINE float rms_norm_input_gradient(float dy, float weight, float x, float rstd, float projection) {
   return rstd * (dy * weight - x * projection);

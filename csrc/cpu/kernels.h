@@ -20,6 +20,26 @@ struct RotaryShape {
   int64_t sequence_stride, batch_stride, head_stride;
 };
 
+// Packed queries, keys and values: per token `groups` of `heads` queries, a key and a value.
+struct QkvShape {
+  int64_t batch, groups, heads, head_size;
+};
+
+// x[sequence, batch, heads, head_size] of any strides, in elements; the last dimension is dense.
+template <class T>
+struct StridedHeads {
+  const T* data;
+  int64_t sequence_stride, batch_stride, head_stride;
+  const T* at(int64_t s, int64_t b, int64_t head) const {
+    return data + s * sequence_stride + b * batch_stride + head * head_stride;
+  }
+};
+
+template <class T>
+struct QkvGradients {
+  StridedHeads<T> parts[3];  // of q, k, v
+};
+
 // This rank's slice [first, first + columns) of the vocabulary.
 struct VocabularyShard {
   int64_t first, columns;
@@ -46,9 +66,12 @@ struct Kernels {
 
   // x, y[rows, hidden], weight[hidden], rstd[rows]
   void (*rms_norm_forward)(const T* x, const T* weight, T* y, float* rstd, Rows, int64_t hidden, float eps);
-  // dy, x, dx[rows, hidden]; adds these rows' part of the weight gradient to partial[hidden]
-  void (*rms_norm_backward)(const T* dy, const T* x, const T* weight, const float* rstd, T* dx, float* partial, Rows,
-                            int64_t hidden);
+  // x, residual, y, total[rows, hidden]: total = x + residual, y its norm
+  void (*add_rms_norm_forward)(const T* x, const T* residual, const T* weight, T* y, T* total, float* rstd, Rows,
+                               int64_t hidden, float eps);
+  // dy, x, dtotal or null, dx[rows, hidden]; adds these rows' part of the weight gradient to partial[hidden]
+  void (*rms_norm_backward)(const T* dy, const T* x, const T* weight, const float* rstd, const T* dtotal, T* dx,
+                            float* partial, Rows, int64_t hidden);
   // dweight[column] = sum over partials[count, hidden], for the columns of the range
   void (*rms_norm_sum_partials)(const float* partials, int64_t count, T* dweight, Rows columns, int64_t hidden);
 
@@ -59,6 +82,13 @@ struct Kernels {
 
   // cosine, sine[sequence, head_size / 2]; y is dense; rows count sequence positions; inverse turns backwards
   void (*rotary)(const T* x, const float* cosine, const float* sine, T* y, Rows, const RotaryShape&, bool inverse);
+
+  // mixed[tokens, groups, heads + 2, head_size], tokens = sequence * batch; q, k, v dense; cosine, sine[any,
+  // head_size / 2], whose row for a token is positions[token], or its place in the sequence where positions is null
+  void (*rotary_qkv)(const T* mixed, const float* cosine, const float* sine, const int64_t* positions, T* q, T* k, T* v,
+                     Rows tokens, const QkvShape&);
+  void (*rotary_qkv_backward)(const QkvGradients<T>&, const float* cosine, const float* sine, const int64_t* positions,
+                              T* dmixed, Rows tokens, const QkvShape&);
 
   // logits[rows, columns], target[rows] in the whole vocabulary; maximum, total, picked, shifted[rows]:
   // picked is the target's logit where this shard holds it, else 0; shifted, if not null, sum(logit - maximum)

@@ -27,6 +27,15 @@ int aixmeg_cuda_rms_norm_backward(int type, const void* dy, const void* x, const
                                   void* dx, void* dweight, float* partials, int64_t count, int64_t rows, int64_t hidden,
                                   void* stream);
 
+// total = x + residual, y its norm: x, residual, y, total[rows, hidden]
+int aixmeg_cuda_add_rms_norm_forward(int type, const void* x, const void* residual, const void* weight, void* y,
+                                     void* total, float* rstd, int64_t rows, int64_t hidden, float eps, void* stream);
+
+// dx, which is the residual's gradient too: dtotal, added to what comes through the norm; as rms_norm_backward
+int aixmeg_cuda_add_rms_norm_backward(int type, const void* dy, const void* dtotal, const void* total,
+                                      const void* weight, const float* rstd, void* dx, void* dweight, float* partials,
+                                      int64_t count, int64_t rows, int64_t hidden, void* stream);
+
 // x[rows, 2 * width] = gate | up, y[rows, width]
 int aixmeg_cuda_swiglu_forward(int type, const void* x, void* y, int64_t rows, int64_t width, void* stream);
 
@@ -39,6 +48,19 @@ int aixmeg_cuda_swiglu_backward(int type, const void* dy, const void* x, void* d
 int aixmeg_cuda_rotary(int type, const void* x, const float* cosine, const float* sine, void* y, int64_t sequence,
                        int64_t batch, int64_t heads, int64_t head_size, const int64_t* strides, int inverse,
                        void* stream);
+
+// mixed[sequence * batch, groups, heads + 2, head_size], of each group its queries, its key, its value; q, k, v dense.
+// cosine, sine[table_rows, head_size / 2]; a token's row is positions[token], or its place in the sequence where
+// positions is null; queries and keys of a row outside the tables are NaN.
+int aixmeg_cuda_rotary_qkv(int type, const void* mixed, const float* cosine, const float* sine,
+                           const int64_t* positions, void* q, void* k, void* v, int64_t sequence, int64_t batch,
+                           int64_t groups, int64_t heads, int64_t head_size, int64_t table_rows, void* stream);
+
+// The other way: dq, dk, dv with strides[9], in elements, for the first three dimensions of each; dmixed dense
+int aixmeg_cuda_rotary_qkv_backward(int type, const void* dq, const void* dk, const void* dv, const float* cosine,
+                                    const float* sine, const int64_t* positions, void* dmixed, int64_t sequence,
+                                    int64_t batch, int64_t groups, int64_t heads, int64_t head_size, int64_t table_rows,
+                                    const int64_t* strides, void* stream);
 
 // logits[rows, columns], target[rows] in [0, vocabulary) or ignore_index, maximum, total, picked, shifted[rows];
 // the shard holds the columns first ... first + columns - 1. shifted may be null. picked is NaN for a target outside
@@ -54,8 +76,9 @@ int aixmeg_cuda_cross_entropy_backward(int type, const void* logits, const int64
                                        int64_t columns, int64_t first, int64_t vocabulary, int64_t ignore_index,
                                        float smoothing, float z_loss, void* stream);
 
-// x[rows, columns], or gate | up [rows, 2 * columns] where gated != 0; a scale's step is 1 for one per row or column, 0 for
-// one of all; q[rows, columns], transposed[columns, rows]: null for a layout that is not wanted; amax[1] is raised, or null
+// x[rows, columns], or gate | up [rows, 2 * columns] where gated != 0; a scale's step is 1 for one per row or column, 0
+// for one of all; q[rows, columns], transposed[columns, rows]: null for a layout that is not wanted; amax[1] is raised,
+// or null
 int aixmeg_cuda_fp8_quantize(int type, const void* x, const float* row_scale, int64_t row_step,
                              const float* column_scale, int64_t column_step, void* q, void* transposed, float* amax,
                              int64_t rows, int64_t columns, int e5m2, int gated, void* stream);

@@ -13,7 +13,7 @@ from torch import Tensor
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[1] / "csrc"
-KERNELS = ("rms_norm", "swiglu", "rotary", "cross_entropy", "optimizer", "fp8")
+KERNELS = ("rms_norm", "swiglu", "rotary", "rotary_qkv", "cross_entropy", "optimizer", "fp8")
 MARGIN = 64  # elements on both sides of an output; keeps 16-byte alignment
 PARTIALS = 264  # kAixmegNormPartials
 
@@ -138,3 +138,52 @@ class EmulatedKernels:
             vocabulary, ignore_index, smoothing, z_loss, dtype=logits.dtype,
         )  # fmt: skip
         return dlogits.tensor
+
+    def add_rms_norm_forward(
+        self, x: Tensor, residual: Tensor, weight: Tensor, eps: float, offset: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        rows, hidden = x.shape
+        y, total = (Output((rows, hidden), x.dtype, offset) for _ in range(2))
+        rstd = Output((rows,), torch.float32)
+        self.call("add_rms_norm_forward", [x, residual, weight, y, total, rstd], rows, hidden, eps, dtype=x.dtype)
+        return y.tensor, total.tensor, rstd.tensor
+
+    def add_rms_norm_backward(
+        self, dy: Tensor, dtotal: Tensor, total: Tensor, weight: Tensor, rstd: Tensor, offset: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        rows, hidden = total.shape
+        count = min(rows, PARTIALS)
+        dx, dweight = Output((rows, hidden), dy.dtype, offset), Output((hidden,), dy.dtype, offset)
+        tensors = [dy, dtotal, total, weight, rstd, dx, dweight, Output((count, hidden), torch.float32)]
+        self.call("add_rms_norm_backward", tensors, count, rows, hidden, dtype=dy.dtype)
+        return dx.tensor, dweight.tensor
+
+    def rotary_qkv(
+        self, mixed: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None, offset: int = 0
+    ) -> tuple[Tensor, ...]:
+        s, b, groups, width = mixed.shape
+        size = 2 * cos.shape[1]
+        heads = width // size - 2
+        out = [Output((s, b, count, size), mixed.dtype, offset) for count in (groups * heads, groups, groups)]
+        tensors = [mixed, cos, sin, positions, *out]
+        self.call("rotary_qkv", tensors, s, b, groups, heads, size, cos.shape[0], dtype=mixed.dtype)
+        return tuple(one.tensor for one in out)
+
+    def rotary_qkv_backward(  # the arguments of the op
+        self, gradients: tuple[Tensor, ...], cos: Tensor, sin: Tensor, positions: Tensor | None, offset: int = 0
+    ) -> Tensor:
+        dq, dk, _ = gradients
+        s, b, groups, size = dk.shape
+        heads = dq.shape[2] // groups
+        dmixed = Output((s, b, groups, (heads + 2) * size), dk.dtype, offset)
+        strides = torch.tensor([stride for gradient in gradients for stride in gradient.stride()[:3]])
+        pointers = [*gradients, cos, sin, positions, dmixed.tensor]
+        error = self.library.aixmeg_cuda_rotary_qkv_backward(
+            ctypes.c_int(int(dk.dtype == torch.bfloat16)),
+            *(ctypes.c_void_p(None if t is None else t.data_ptr()) for t in pointers),
+            *(ctypes.c_int64(size) for size in (s, b, groups, heads, size, cos.shape[0])),
+            ctypes.c_void_p(strides.data_ptr()), ctypes.c_void_p(),
+        )  # fmt: skip
+        assert error == 0
+        dmixed.check_margins()
+        return dmixed.tensor

@@ -52,6 +52,14 @@ void run_rows(int type, int64_t rows, int64_t columns, int64_t offset) {
   expect_success("rms_norm_backward",
                  aixmeg_cuda_rms_norm_backward(type, grad.data(), x.data(), weight.data(), per_row.floats(), y.data(),
                                                dweight.data(), partials.floats(), count, rows, columns, nullptr));
+  const Buffer residual(type, rows * columns, offset), total(type, rows * columns, offset);
+  expect_success("add_rms_norm_forward",
+                 aixmeg_cuda_add_rms_norm_forward(type, x.data(), residual.data(), weight.data(), y.data(),
+                                                  total.data(), per_row.floats(), rows, columns, 1e-5f, nullptr));
+  expect_success("add_rms_norm_backward",
+                 aixmeg_cuda_add_rms_norm_backward(type, grad.data(), residual.data(), total.data(), weight.data(),
+                                                   per_row.floats(), y.data(), dweight.data(), partials.floats(), count,
+                                                   rows, columns, nullptr));
   const std::vector<int64_t> target(rows, columns - 1);
   expect_success(
       "cross_entropy_statistics",
@@ -107,6 +115,28 @@ void run_lists(int type, int64_t size, int64_t offset) {
                                                                       2.0f, &found_inf, nullptr));
 }
 
+// Three queries to a key and a value; positions repeat.
+void run_rotary_qkv(int type, int64_t half, int64_t offset, int64_t gap) {
+  const int64_t sequence = 3, batch = 2, groups = 2, heads = 3, size = 2 * half, tokens = sequence * batch;
+  const Buffer mixed(type, tokens * groups * (heads + 2) * size, offset),
+      q(type, tokens * groups * heads * size, offset), k(type, tokens * groups * size, offset),
+      v(type, tokens * groups * size, offset), cosine(kAixmegFloat, 2 * half, 0), sine(kAixmegFloat, 2 * half, 0);
+  const std::vector<int64_t> positions = {0, 1, 0, 1, 1, 0};
+  expect_success("rotary_qkv",
+                 aixmeg_cuda_rotary_qkv(type, mixed.data(), cosine.floats(), sine.floats(), positions.data(), q.data(),
+                                        k.data(), v.data(), sequence, batch, groups, heads, size, 2, nullptr));
+  const Buffer dq(type, tokens * groups * heads * (size + gap), offset),
+      dk(type, tokens * groups * (size + gap), offset), dv(type, tokens * groups * (size + gap), offset);
+  const int64_t wide = size + gap;
+  const int64_t strides[9] = {batch * groups * heads * wide, groups * heads * wide, wide,
+                              batch * groups * wide,         groups * wide,         wide,
+                              batch * groups * wide,         groups * wide,         wide};
+  expect_success("rotary_qkv_backward",
+                 aixmeg_cuda_rotary_qkv_backward(type, dq.data(), dk.data(), dv.data(), cosine.floats(), sine.floats(),
+                                                 positions.data(), mixed.data(), sequence, batch, groups, heads, size,
+                                                 2, strides, nullptr));
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -123,7 +153,10 @@ int main(int count, char** arguments) {
         run_rows(type, 4, columns, offset);
         run_swiglu(type, 3, columns, offset);
         run_lists(type, columns, offset);
-        for (int64_t gap : {0, 1}) run_rotary(type, 5, columns, offset, gap);
+        for (int64_t gap : {0, 1}) {
+          run_rotary(type, 5, columns, offset, gap);
+          run_rotary_qkv(type, columns, offset, gap);
+        }
       }
       run_rows(type, 2, 4104, offset);
       run_swiglu(type, 2, 2056, offset);

@@ -36,7 +36,8 @@ def emulated(emulated_library):
     torch_folder = Path(torch.__file__).parent
     objects = [str(folder / f"{emulated_library.name}.{name}.o") for name in KERNELS]
     output = folder / "binding.so"
-    command = ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-Wl,-Bsymbolic"]
+    command = ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-Wl,-Bsymbolic",
+               "-fvisibility=hidden"]  # fmt: skip
     command += ["-DTORCH_TARGET_VERSION=0x020b000000000000", "-isystem", str(torch_folder / "include")]
     command += [f"-I{CSRC / 'bind'}", str(source), str(HERE / "emulator" / "torch_stub.cpp"), *objects]
     subprocess.run([*command, f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-o", str(output)], check=True)
@@ -56,7 +57,7 @@ def assert_same(emulated, reference):
 
 def test_both_devices_implement_every_op():
     names = {re.search(r"(\w+)\(", schema)[1] for schema in SCHEMAS} - {"cpu_isa"}
-    assert len(names) == 8
+    assert len(names) == 12
     for device in ("cpu", "cuda"):
         implemented = re.findall(r'm\.impl\("(\w+)"', (CSRC / "bind" / f"{device}.cpp").read_text())
         assert set(implemented) == names
@@ -69,6 +70,30 @@ def test_rms_norm(emulated, dtype):
     y, rstd = emulated.rms_norm_forward(x, weight, 1e-3)
     assert_same((y, rstd), CPU.rms_norm_forward(x, weight, 1e-3))
     assert_same(emulated.rms_norm_backward(dy, x, weight, rstd), CPU.rms_norm_backward(dy, x, weight, rstd))
+
+
+@DTYPES
+def test_add_rms_norm(emulated, dtype):
+    x, residual = torch.randn(3, 7, 40, dtype=dtype), torch.randn(40, 7, 3, dtype=dtype).permute(2, 1, 0)
+    weight, dy, dsum = torch.randn(80, dtype=dtype)[::2], torch.randn(3, 7, 40, dtype=dtype), residual * 2
+    y, total, rstd = emulated.add_rms_norm_forward(x, residual, weight, 1e-3)
+    assert_same((y, total, rstd), CPU.add_rms_norm_forward(x, residual, weight, 1e-3))
+    arguments = (dy, dsum, total, weight, rstd)
+    assert_same(emulated.add_rms_norm_backward(*arguments), CPU.add_rms_norm_backward(*arguments))
+
+
+@DTYPES
+@pytest.mark.parametrize("given", [False, True])
+def test_rotary_qkv(emulated, dtype, given):
+    cos, sin = ops.rotary_tables(12, 16, 1e4)
+    mixed = torch.randn(3, 4, 2, 6 * 16, dtype=dtype).transpose(0, 1)  # [s, b, ng, (4 + 2) * hn]
+    positions = torch.randint(0, 12, (3, 4)).t() if given else None
+    found = emulated.rotary_qkv(mixed, cos, sin, positions)
+    assert_same(found, CPU.rotary_qkv(mixed, cos, sin, positions))
+    gradients = [torch.randn(3, n, 4, 16, dtype=dtype).permute(2, 0, 1, 3) for n in (8, 2, 2)]
+    gradients[2] = torch.randn(4, 3, 2, 32, dtype=dtype)[..., ::2]
+    arguments = (*gradients, cos, sin, positions)
+    assert_same(emulated.rotary_qkv_backward(*arguments), CPU.rotary_qkv_backward(*arguments))
 
 
 @DTYPES
