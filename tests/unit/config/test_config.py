@@ -72,7 +72,7 @@ CONFLICTS = [
     ({"parallel.virtual_pipeline_model_parallel_size": "2", "parallel.overlap_p2p_comm": "true"}, "of 2 or more"),
     ({"parallel.overlap_p2p_comm": "true"}, "interleaved schedule alone"),
     ({"parallel.overlap_param_gather": "true"}, "needs overlap_grad_reduce=true"),
-    ({"model.fp8": "hybrid"}, "needs model.layer_set=te"),
+    ({"model.fp8": "hybrid", "model.fp8_recipe": "mxfp8"}, "is not a recipe of model.layer_set=native"),
     ({"model.fp8": "hybrid", "model.layer_set": "te", "train.precision": "fp32"}, "needs train.precision=bf16"),
     ({"data.ntp_share": "0.8", "data.fim_share": "0.5"}, "exceeds 1"),
     ({"data.spm_share": "1.5"}, "between 0 and 1"),

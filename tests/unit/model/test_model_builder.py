@@ -4,8 +4,13 @@ import dataclasses
 import sys
 from types import ModuleType
 
+import megatron.core.utils as core_utils
 import pytest
 import torch
+from megatron.core.extensions import transformer_engine as te_extension
+from megatron.core.extensions.transformer_engine_spec_provider import TESpecProvider
+from megatron.core.models.gpt import gpt_layer_specs
+from packaging.version import Version
 
 from aixmeg.config import PRESETS, Config, ModelConfig, ParallelConfig, TokenizerConfig, TrainConfig, conflicts
 from aixmeg.errors import UserError
@@ -128,7 +133,7 @@ def test_all_problems_are_listed_together():
     assert str(error.value).count("\n  - ") == 2
 
 
-@pytest.mark.parametrize("model", [TE, dataclasses.replace(TE, fp8=None), dataclasses.replace(TE, layer_set="native")])
+@pytest.mark.parametrize("model", [TE, dataclasses.replace(TE, fp8=None)])
 def test_without_transformer_engine_te_and_fp8_name_the_remedy(topology, monkeypatch, model):
     monkeypatch.setitem(sys.modules, "transformer_engine", None)  # importing it fails, also where it is installed
     monkeypatch.setitem(sys.modules, "transformer_engine.pytorch", None)
@@ -138,18 +143,40 @@ def test_without_transformer_engine_te_and_fp8_name_the_remedy(topology, monkeyp
     ):
         with pytest.raises(UserError, match=r"needs Transformer Engine.*aixmeg\[te\].*layer_set to native"):
             build()
-    if model.layer_set == "te":
-        with pytest.raises(UserError, match="needs Transformer Engine"):
-            spec.block_spec(model, 1)
+    with pytest.raises(UserError, match="needs Transformer Engine"):
+        spec.block_spec(model, 1)
 
 
-def test_te_settings_reach_megatron_core(monkeypatch):
+@pytest.mark.parametrize("recipe", ["delayed", "tensorwise", "blockwise", "mxfp8"])
+def test_te_settings_reach_megatron_core(monkeypatch, recipe):
     """Transformer Engine cannot be imported beside a CPU torch, so a stand-in lets the configuration be made."""
     for name in ("transformer_engine", "transformer_engine.pytorch"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    config = transformer_config(settings(TE, precision="bf16"))
-    assert (config.fp8, config.fp8_recipe) == ("hybrid", "tensorwise")
+    kept = {} if recipe == "delayed" else {"first_last_layers_bf16": True, "num_layers_at_end_in_bf16": 2}
+    model = dataclasses.replace(TE, fp8_recipe=recipe, fp8_margin=1, fp8_amax_history_len=8, **kept)
+    config = transformer_config(settings(model, precision="bf16"))
+    assert (config.fp8, config.fp8_recipe, config.fp8_margin) == ("hybrid", recipe, 1)
+    assert (config.fp8_amax_history_len, config.fp8_amax_compute_algo) == (8, "max")
+    assert config.first_last_layers_bf16 == bool(kept)
+    assert (config.num_layers_at_start_in_bf16, config.num_layers_at_end_in_bf16) == (1, 2 if kept else 1)
     assert config.transformer_impl == "transformer_engine"
     assert not config.use_te_activation_func
     native = transformer_config(settings())
     assert (native.fp8, native.transformer_impl, native.use_te_activation_func) == (None, "local", True)
+
+
+def test_te_layers_are_megatron_core_s(monkeypatch):
+    """With stand-ins for Transformer Engine's modules: which class of megatron-core fills each slot."""
+    for name in ("transformer_engine", "transformer_engine.pytorch"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setattr(core_utils, "_te_version", Version("2.9"))
+    # megatron-core imports this name only where Transformer Engine is.
+    monkeypatch.setattr(gpt_layer_specs, "TESpecProvider", TESpecProvider, raising=False)
+    block = spec.block_spec(TE, 3)
+    assert len(block.layer_specs) == 3
+    layer = block.layer_specs[0].submodules
+    attention, mlp = layer.self_attention.submodules, layer.mlp.submodules
+    assert attention.linear_qkv is mlp.linear_fc1 is te_extension.TELayerNormColumnParallelLinear
+    assert attention.linear_proj is mlp.linear_fc2 is te_extension.TERowParallelLinear
+    assert attention.core_attention is te_extension.TEDotProductAttention
+    assert block.layer_norm is te_extension.TENorm
