@@ -16,6 +16,15 @@ extern "C" int planted_shared(float* out, int one_too_many);
 
 namespace {
 
+// Threads of the process take a hundred times as long as fibers, and a race does not depend on the sizes.
+#if defined(AIXMEG_EMULATOR_THREADS)
+constexpr bool kThreads = true;
+const std::vector<int64_t> kColumns = {72};
+#else
+constexpr bool kThreads = false;
+const std::vector<int64_t> kColumns = {1, 4, 7, 8, 72, 257};
+#endif
+
 int failures = 0;
 
 void expect_success(const char* what, int error) {
@@ -149,7 +158,7 @@ int main(int count, char** arguments) {
   }
   for (int type : {kAixmegFloat, kAixmegBfloat16}) {
     for (int64_t offset : {0, 1}) {
-      for (int64_t columns : {1, 4, 7, 8, 72, 257}) {
+      for (int64_t columns : kColumns) {
         run_rows(type, 4, columns, offset);
         run_swiglu(type, 3, columns, offset);
         run_lists(type, columns, offset);
@@ -158,6 +167,7 @@ int main(int count, char** arguments) {
           run_rotary_qkv(type, columns, offset, gap);
         }
       }
+      if (kThreads) continue;
       run_rows(type, 2, 4104, offset);
       run_swiglu(type, 2, 2056, offset);
     }

@@ -96,3 +96,21 @@ def test_a_planted_overrun_is_caught(sanitized, memory):
     result = run_sanitized(sanitized, memory)
     assert result.returncode != 0
     assert "heap-buffer-overflow" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def threaded(tmp_path_factory):
+    sources = [CSRC / "cuda" / f"{name}.cu" for name in KERNELS] + [HERE / "planted.cu", HERE / "sanitized_main.cpp"]
+    output = tmp_path_factory.mktemp("threaded") / "threaded"
+    return compile_emulated(sources, output, "-fsanitize=thread", "-DAIXMEG_EMULATOR_THREADS", "-pthread")
+
+
+def test_no_two_threads_race(threaded):
+    result = run_sanitized(threaded)
+    assert result.returncode == 0, result.stderr[:3000]
+
+
+def test_a_planted_race_is_caught(threaded):
+    result = run_sanitized(threaded, "race")
+    assert result.returncode != 0
+    assert "data race" in result.stderr

@@ -1,13 +1,12 @@
 // Runs CUDA kernels on the CPU, so that the real .cu files are tested on a machine without a GPU:
 //   g++ -std=c++17 -DAIXMEG_EMULATOR -I tests/cuda_emu/emulator -x c++ kernel.cu
-// Every thread of a block is a fiber that runs until a barrier or a shuffle; a random schedule lets some warps sprint
-// ahead of others, which brings out a missing barrier. Dynamic shared memory is filled with NaN before each block and
-// has exactly the size asked for, which AddressSanitizer watches. A barrier or shuffle that some threads never reach, a
-// launch that a GPU would refuse: an error code, not a hang.
+// By default every thread of a block is a fiber that runs until a barrier or a shuffle; a random schedule lets some
+// warps sprint ahead of others, which brings out a missing barrier. A barrier or shuffle that some threads never reach,
+// a launch that a GPU would refuse: an error code, not a hang. With AIXMEG_EMULATOR_THREADS they are real threads, for
+// ThreadSanitizer. Dynamic shared memory is filled with NaN before each block and has exactly the size asked for, which
+// AddressSanitizer watches.
 // Not modelled: memory order between threads of one warp, timing, tensor cores, asynchronous copies.
 #pragma once
-#include <ucontext.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -16,7 +15,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <random>
 #include <vector>
 
 #define __global__
@@ -54,105 +52,42 @@ struct cudaLaunchConfig_t {
   cudaStream_t stream;
 };
 
-inline dim3 threadIdx, blockIdx, blockDim, gridDim;  // what a kernel sees
+inline dim3 blockDim, gridDim;  // what a kernel sees, with threadIdx and blockIdx
 
 namespace emulator {
 
 constexpr unsigned kWarp = 32;
 constexpr size_t kGrantedShared = 48 * 1024, kMostShared = 227 * 1024;  // an H100's limits
-constexpr size_t kStack = 64 * 1024;
 
-enum class State { kRunnable, kAtBlockBarrier, kAtWarpBarrier, kDone };
-
-struct Fiber {
-  ucontext_t context;
-  std::unique_ptr<char[]> stack;
-  State state;
-  unsigned shuffles;     // so far; its parity picks the slot
-  uint64_t exchange[2];  // what this lane offers to its warp
-};
-
-inline unsigned current;  // thread that runs
-inline unsigned thread_count;
-inline std::vector<Fiber> fibers;
-inline ucontext_t scheduler;
 inline std::function<void()> body;
 inline std::unique_ptr<unsigned char[]> shared;
-inline std::mt19937 random{1};
 inline std::map<const void*, size_t> shared_limits;
+
+inline size_t shared_bytes;
 
 inline unsigned char* shared_memory() { return shared.get(); }
 
-inline void wait(State state) {
-  Fiber& me = fibers[current];
-  me.state = state;
-  swapcontext(&me.context, &scheduler);
+inline void new_shared_memory() {
+  shared.reset(new unsigned char[shared_bytes]);
+  std::memset(shared.get(), 0xff, shared_bytes);
 }
 
-inline void fiber_main() {
-  body();
-  wait(State::kDone);
+inline uint64_t block_count() { return uint64_t{gridDim.x} * gridDim.y * gridDim.z; }
+
+inline dim3 block_index(uint64_t block) {
+  return dim3(static_cast<unsigned>(block % gridDim.x), static_cast<unsigned>(block / gridDim.x % gridDim.y),
+              static_cast<unsigned>(block / gridDim.x / gridDim.y));
 }
 
-inline void start_fiber(unsigned thread) {
-  Fiber& fiber = fibers[thread];
-  if (!fiber.stack) fiber.stack = std::make_unique<char[]>(kStack);
-  getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack.get();
-  fiber.context.uc_stack.ss_size = kStack;
-  fiber.context.uc_link = nullptr;
-  makecontext(&fiber.context, fiber_main, 0);
-  fiber.state = State::kRunnable;
-  fiber.shuffles = 0;
-}
+}  // namespace emulator
 
-// Threads of [begin, end) in that state.
-inline unsigned count(unsigned begin, unsigned end, State state) {
-  unsigned found = 0;
-  for (unsigned thread = begin; thread < end; ++thread) found += fibers[thread].state == state;
-  return found;
-}
+#if defined(AIXMEG_EMULATOR_THREADS)
+#include "threads.h"
+#else
+#include "fibers.h"
+#endif
 
-inline void release(unsigned begin, unsigned end) {
-  for (unsigned thread = begin; thread < end; ++thread) fibers[thread].state = State::kRunnable;
-}
-
-// Runs every runnable thread of the warp to its next wait, in random order, then opens the warp's barrier if all
-// its threads stand there.
-inline void run_warp(unsigned begin, unsigned end) {
-  std::vector<unsigned> order;
-  for (unsigned thread = begin; thread < end; ++thread)
-    if (fibers[thread].state == State::kRunnable) order.push_back(thread);
-  std::shuffle(order.begin(), order.end(), random);
-  for (unsigned thread : order) {
-    current = thread;
-    threadIdx = dim3(thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / (blockDim.x * blockDim.y));
-    swapcontext(&scheduler, &fibers[thread].context);
-  }
-  if (count(begin, end, State::kAtWarpBarrier) == end - begin) release(begin, end);
-}
-
-// Returns false when the threads wait for each other for ever.
-inline bool run_block() {
-  if (fibers.size() < thread_count) fibers.resize(thread_count);
-  for (unsigned thread = 0; thread < thread_count; ++thread) start_fiber(thread);
-  unsigned favourite = 0;
-  for (;;) {
-    std::vector<unsigned> runnable;  // first thread of each warp that can run
-    for (unsigned begin = 0; begin < thread_count; begin += kWarp)
-      if (count(begin, std::min(begin + kWarp, thread_count), State::kRunnable) > 0) runnable.push_back(begin);
-    if (runnable.empty()) {
-      if (count(0, thread_count, State::kDone) == thread_count) return true;
-      if (count(0, thread_count, State::kAtBlockBarrier) != thread_count) return false;
-      release(0, thread_count);
-      continue;
-    }
-    // Mostly the same warp again: it runs far ahead of the others.
-    const bool stay = random() % 8 != 0 && std::count(runnable.begin(), runnable.end(), favourite) > 0;
-    if (!stay) favourite = runnable[random() % runnable.size()];
-    run_warp(favourite, std::min(favourite + kWarp, thread_count));
-  }
-}
+namespace emulator {
 
 inline cudaError_t check_launch(const cudaLaunchConfig_t& config, const void* kernel) {
   const dim3 grid = config.gridDim, block = config.blockDim;
@@ -167,48 +102,22 @@ inline cudaError_t check_launch(const cudaLaunchConfig_t& config, const void* ke
 inline cudaError_t run_grid(const cudaLaunchConfig_t& config, std::function<void()> kernel) {
   gridDim = config.gridDim;
   blockDim = config.blockDim;
+  shared_bytes = config.dynamicSmemBytes;
   thread_count = blockDim.x * blockDim.y * blockDim.z;
   body = std::move(kernel);
-  for (unsigned z = 0; z < gridDim.z; ++z)
-    for (unsigned y = 0; y < gridDim.y; ++y)
-      for (unsigned x = 0; x < gridDim.x; ++x) {
-        blockIdx = dim3(x, y, z);
-        shared.reset(new unsigned char[config.dynamicSmemBytes]);
-        std::memset(shared.get(), 0xff, config.dynamicSmemBytes);
-        if (!run_block()) {
-          std::fprintf(stderr, "emulator: block (%u, %u, %u): a barrier or shuffle that not all threads reach\n", x, y,
-                       z);
-          return cudaErrorLaunchFailure;
-        }
-      }
-  return cudaSuccess;
-}
-
-template <class T>
-T shuffle(T value, unsigned source_lane) {
-  static_assert(sizeof(T) <= sizeof(uint64_t), "one slot");
-  const unsigned me = current, source = me / kWarp * kWarp + source_lane % kWarp;
-  const unsigned slot = fibers[me].shuffles++ % 2;  // a lane is never two shuffles ahead of another
-  std::memcpy(&fibers[me].exchange[slot], &value, sizeof value);
-  wait(State::kAtWarpBarrier);
-  if (source < thread_count) std::memcpy(&value, &fibers[source].exchange[slot], sizeof value);
-  return value;
+  return run_blocks() ? cudaSuccess : cudaErrorLaunchFailure;
 }
 
 }  // namespace emulator
 
-inline void __syncthreads() { emulator::wait(emulator::State::kAtBlockBarrier); }
+inline void __syncthreads() { emulator::wait_for_block(); }
 
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int lanes) {
-  return emulator::shuffle(value, emulator::current % emulator::kWarp ^ static_cast<unsigned>(lanes));
+  return emulator::shuffle(value, emulator::lane() ^ static_cast<unsigned>(lanes));
 }
 
-inline unsigned atomicMax(unsigned* address, unsigned value) {
-  const unsigned old = *address;
-  *address = std::max(old, value);
-  return old;
-}
+inline unsigned atomicMax(unsigned* address, unsigned value) { return emulator::atomic_max(address, value); }
 
 inline void __stwb(uint4* address, uint4 value) { *address = value; }
 inline void __stwb(uint2* address, uint2 value) { *address = value; }
