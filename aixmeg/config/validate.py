@@ -174,6 +174,13 @@ def _optimizer(config: Config) -> Iterator[str]:
             f"optimizer.warmup_steps={optimizer.warmup_steps} leaves no step for the decay, which ends at {end}; "
             "shorten the warmup"
         )
+    for name in ("exp_avg_dtype", "exp_avg_sq_dtype"):
+        if getattr(optimizer, name) != "bf16":
+            continue
+        if not config.parallel.use_distributed_optimizer:
+            yield f"optimizer.{name}=bf16 needs parallel.use_distributed_optimizer=true; set it, or choose fp32"
+        if optimizer.backend not in ("auto", "aixmeg"):
+            yield f"optimizer.{name}=bf16 needs optimizer.backend=aixmeg, not {optimizer.backend}"
     for name in ("adam_beta1", "adam_beta2"):
         value = getattr(optimizer, name)
         if not 0.0 <= value < 1.0:

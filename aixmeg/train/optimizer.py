@@ -11,17 +11,20 @@ from megatron.core.optimizer import OptimizerConfig as MegatronOptimizerConfig
 from megatron.core.optimizer import get_megatron_optimizer
 
 from aixmeg.config import Config, OptimizerConfig
+from aixmeg.errors import UserError
 from aixmeg.train import optimizer_backend
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def build_optimizer(config: Config, models: Sequence[DistributedDataParallel]) -> Any:
     """AdamW with fp32 master weights, sharded over data-parallel ranks when the configuration says so; collective.
 
     Raises:
-        UserError: the chosen backend is not installed.
+        UserError: the chosen backend is not installed, or does not hold bf16 moments.
     """
     options, bf16 = config.optimizer, config.train.precision == "bf16"
-    optimizer_backend.install(options.backend)
+    backend = optimizer_backend.install(options.backend)
     settings = MegatronOptimizerConfig(
         optimizer="adam",
         lr=options.lr,
@@ -36,6 +39,14 @@ def build_optimizer(config: Config, models: Sequence[DistributedDataParallel]) -
         use_distributed_optimizer=config.parallel.use_distributed_optimizer,
         overlap_param_gather=config.parallel.overlap_param_gather,
     )
+    moments = (options.exp_avg_dtype, options.exp_avg_sq_dtype)
+    if "bf16" in moments:
+        if backend != "aixmeg":
+            raise UserError(
+                f"optimizer.exp_avg_dtype={moments[0]}, exp_avg_sq_dtype={moments[1]} need optimizer.backend=aixmeg; "
+                f"it is {backend} here"
+            )
+        optimizer_backend.hold_moments(settings, *(_DTYPES[name] for name in moments))
     return get_megatron_optimizer(settings, list(models))
 
 
