@@ -1,4 +1,4 @@
-"""Causal grouped-query attention with rotary embedding, for megatron-core's `core_attention` slot.
+"""Causal grouped-query attention with rotary embedding, for megatron-core's attention slots.
 
 Legend: `s` sequence, `b` batch, `np` query heads of this rank, `ng` key-value groups of this rank, `hn` head size.
 """
@@ -9,20 +9,39 @@ import functools
 from typing import Any
 
 import torch
+from megatron.core.transformer.attention import SelfAttention
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from aixmeg.ops.rotary import rotary, rotary_tables
+from aixmeg.ops.rotary import rotary_qkv, rotary_tables
+
+
+class RotarySelfAttention(SelfAttention):
+    """megatron-core's self-attention whose split into queries, keys and values rotates them in the same pass.
+
+    megatron-core has no slot for the rotary embedding, so the model is built with `position_embedding_type="none"`.
+    """
+
+    def get_query_key_value_tensors(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """`[s, b, h]` → q `[s, b, np, hn]`, k and v `[s, b, ng, hn]`, rotated where `RotaryAttention` reads them.
+
+        Another module in that slot, such as the cache of a text being decoded, knows its positions itself and gets
+        what megatron-core would give it.
+        """
+        if not isinstance(self.core_attention, RotaryAttention):
+            return super().get_query_key_value_tensors(hidden_states, *args, **kwargs)
+        mixed_qkv, _ = self.linear_qkv(hidden_states)  # type: ignore[operator] (its protocol lacks the call)
+        return self.core_attention.rotated(mixed_qkv.unflatten(-1, (self.num_query_groups_per_partition, -1)))
 
 
 class RotaryAttention(MegatronModule):
-    """Rotates queries and keys (Su et al., arXiv 2104.09864; half-split as in Hugging Face's Llama), then attends.
+    """Attends with queries and keys that it has rotated (Su et al., arXiv 2104.09864; half-split as in Hugging Face's
+    Llama) when `RotarySelfAttention`, which it serves, split them from the projection.
 
-    megatron-core has no slot for the rotary embedding, so the model is built with `position_embedding_type="none"`
-    and positions are those of the sequence, 0 to s - 1. torch's fused attention never holds the `s x s` scores, which
-    the stock module of the local spec does.
+    Positions are those of the sequence, 0 to s - 1. torch's fused attention never holds the `s x s` scores, which the
+    stock module of the local spec does.
     """
 
     def __init__(
@@ -32,6 +51,12 @@ class RotaryAttention(MegatronModule):
         self.rotary_base = rotary_base
         self.max_sequence_length = max_sequence_length
         self.softmax_scale: float | None = slot_arguments.get("softmax_scale")
+
+    def rotated(self, mixed_qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`[s, b, ng, (np/ng + 2) * hn]` → q `[s, b, np, hn]`, k and v `[s, b, ng, hn]`."""
+        head_size: int = self.config.kv_channels  # type: ignore[assignment] (megatron-core has filled it in)
+        length = max(mixed_qkv.shape[0], self.max_sequence_length)
+        return rotary_qkv(mixed_qkv, *_tables(length, head_size, self.rotary_base, mixed_qkv.device))
 
     def forward(
         self,
@@ -52,8 +77,6 @@ class RotaryAttention(MegatronModule):
         if attention_mask is not None or attention_bias is not None or packed_seq_params is not None:
             raise ValueError("this attention is causal over whole sequences: masks and packing are not read")
         s, b, heads, _ = query.shape
-        cos, sin = _tables(max(s, self.max_sequence_length), query.shape[-1], self.rotary_base, query.device)
-        query, key = rotary(query, cos[:s], sin[:s]), rotary(key, cos[:s], sin[:s])
         query, key, value = (x.permute(1, 2, 0, 3) for x in (query, key, value))  # [b, heads, s, hn]
         out = scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=self.softmax_scale, enable_gqa=heads != key.shape[1]

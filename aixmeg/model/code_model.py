@@ -6,10 +6,42 @@ from typing import Any
 
 import torch
 from megatron.core.models.gpt import GPTModel
+from megatron.core.tensor_parallel import ColumnParallelLinear
 from torch import Tensor
 
 from aixmeg.ops.cross_entropy import vocab_parallel_cross_entropy
-from aixmeg.ops.linear_cross_entropy import linear_cross_entropy
+from aixmeg.ops.linear_cross_entropy import CHUNK_ROWS, linear_cross_entropy
+
+
+class OutputLayer(ColumnParallelLinear):
+    """megatron-core's output layer that can go on to the loss without holding the logits.
+
+    The loss is made inside the module's call because megatron-core's DDP waits in the module's hook for weights that
+    are still being gathered.
+    """
+
+    def forward(
+        self,
+        input_: Tensor,
+        weight: Tensor | None = None,
+        runtime_gather_output: bool | None = None,
+        *,
+        target: Tensor | None = None,
+        chunk_rows: int = CHUNK_ROWS,
+    ) -> tuple[Tensor, Tensor | None]:
+        """`[s, b, h]` → logits `[s, b, v/tp]`; with `target` `[s, b]`, the loss `[s, b]` fp32."""
+        if target is None:
+            return super().forward(input_, weight, runtime_gather_output)
+        loss = linear_cross_entropy(
+            input_,
+            self.weight if weight is None else weight,  # type: ignore[arg-type] (the layer has one, or gets one)
+            target,
+            group=self.tp_group,  # type: ignore[arg-type] (never the int of its annotation)
+            sequence_parallel=self.sequence_parallel,
+            chunk_rows=chunk_rows,
+            accumulate_into_main_grad=self.gradient_accumulation_fusion,
+        )
+        return loss, None
 
 
 class CodeModel(GPTModel):
@@ -22,6 +54,11 @@ class CodeModel(GPTModel):
     """The chunk's first layer, counted from 0 over the model."""
     cross_entropy_chunk_rows: int | None = None
     """Tokens whose logits exist at once in the loss, `train.cross_entropy_chunk_rows`; None holds them all."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.post_process:
+            self.output_layer.__class__ = OutputLayer  # GPTModel names its class itself; the state is the same
 
     def forward(
         self,
@@ -44,17 +81,9 @@ class CodeModel(GPTModel):
         rows = self.cross_entropy_chunk_rows
         if not self.post_process or labels is None or rows is None or labels.numel() <= rows:
             return super()._postprocess(hidden_states, *args, labels=labels, **kwargs)
-        tied = self.share_embeddings_and_output_weights
-        weight = self.shared_embedding_or_output_weight() if tied else self.output_layer.weight
-        loss = linear_cross_entropy(
-            hidden_states,
-            weight,  # type: ignore[arg-type] (a module attribute)
-            labels.transpose(0, 1).contiguous(),  # [s, b]
-            group=self.pg_collection.tp,
-            sequence_parallel=self.output_layer.sequence_parallel,
-            chunk_rows=rows,
-            accumulate_into_main_grad=self.config.gradient_accumulation_fusion,
-        )
+        weight = self.shared_embedding_or_output_weight() if self.share_embeddings_and_output_weights else None
+        target = labels.transpose(0, 1).contiguous()  # [s, b]
+        loss, _ = self.output_layer(hidden_states, weight=weight, target=target, chunk_rows=rows)
         return loss.transpose(0, 1).contiguous()
 
     def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:

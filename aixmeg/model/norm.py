@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import torch
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 
-from aixmeg.ops.rms_norm import rms_norm
+from aixmeg.ops.rms_norm import add_rms_norm, rms_norm
 
 
 class RMSNorm(torch.nn.Module):
@@ -25,6 +25,12 @@ class RMSNorm(torch.nn.Module):
         self.weight = torch.nn.Parameter(torch.ones(hidden_size, dtype=config.params_dtype, device=device))
         self.weight.sequence_parallel = config.sequence_parallel  # type: ignore[attr-defined]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`[..., h]` → `[..., h]`."""
-        return rms_norm(x, self.weight, self.eps)
+    @overload
+    def forward(self, x: Tensor) -> Tensor: ...
+    @overload
+    def forward(self, x: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]: ...
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """`[..., h]` → `[..., h]`; with a residual, the norm of the sum of the two and the sum."""
+        if residual is None:
+            return rms_norm(x, self.weight, self.eps)
+        return add_rms_norm(x, residual, self.weight, self.eps)

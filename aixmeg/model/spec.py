@@ -8,19 +8,20 @@ import importlib
 from megatron.core.fusions.fused_bias_dropout import get_bias_dropout_add
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_with_transformer_engine_spec
 from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinear
-from megatron.core.transformer.attention import SelfAttention, SelfAttentionSubmodules
+from megatron.core.transformer.attention import SelfAttentionSubmodules
 from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.identity_op import IdentityOp
 from megatron.core.transformer.mlp import MLP, MLPSubmodules
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import TransformerBlockSubmodules
-from megatron.core.transformer.transformer_layer import TransformerLayer, TransformerLayerSubmodules
+from megatron.core.transformer.transformer_layer import TransformerLayerSubmodules
 
 from aixmeg.config import ModelConfig
 from aixmeg.errors import UserError
-from aixmeg.model.attention import RotaryAttention
+from aixmeg.model.attention import RotaryAttention, RotarySelfAttention
 from aixmeg.model.fp8 import Fp8ColumnParallelLinear, Fp8RowParallelLinear
 from aixmeg.model.fp8_scaling import Fp8Options
+from aixmeg.model.layer import FusedNormLayer
 from aixmeg.model.mlp import DeferredSwiGLU, SwiGLU
 from aixmeg.model.norm import RMSNorm
 
@@ -81,19 +82,19 @@ def _native(config: ModelConfig, fp8: Fp8Options | None) -> ModuleSpec:
     layer = TransformerLayerSubmodules(
         input_layernorm=RMSNorm,
         self_attention=ModuleSpec(
-            module=SelfAttention, params={"attn_mask_type": AttnMaskType.causal}, submodules=attention
+            module=RotarySelfAttention, params={"attn_mask_type": AttnMaskType.causal}, submodules=attention
         ),
-        self_attn_bda=get_bias_dropout_add,  # type: ignore[arg-type] (slots take functions, unlike their annotation)
+        self_attn_bda=get_bias_dropout_add,  # type: ignore[arg-type] (FusedNormLayer's own takes its place)
         pre_mlp_layernorm=RMSNorm,
         mlp=ModuleSpec(module=MLP, submodules=mlp),
-        mlp_bda=get_bias_dropout_add,  # type: ignore[arg-type]
+        mlp_bda=get_bias_dropout_add,  # type: ignore[arg-type] (slots take functions, unlike their annotation)
         # Checkpoints name the norms as Transformer Engine's fused modules do, so that one layer set loads the other's.
         sharded_state_dict_keys_map={
             "input_layernorm.": "self_attention.linear_qkv.layer_norm_",
             "pre_mlp_layernorm.": "mlp.linear_fc1.layer_norm_",
         },
     )
-    return ModuleSpec(module=TransformerLayer, submodules=layer)
+    return ModuleSpec(module=FusedNormLayer, submodules=layer)
 
 
 def _te(num_layers: int) -> TransformerBlockSubmodules:

@@ -29,7 +29,7 @@ def test_add_rms_norm(kernels, rows, hidden, dtype, offset):
     # dx is a difference; with one column its terms are equal but for eps.
     largest = (dy.double() * weight.double() * rstd[:, None]).abs().max().item()
     assert_near(dx, total64.grad + dtotal.double(), "dx", largest_term=largest + dtotal.abs().max().item())
-    assert_near(dweight, weight64.grad, "dweight")
+    assert_near(dweight, weight64.grad, "dweight", largest_term=dy.abs().max().item())  # a sum that may cancel
 
 
 @DTYPES

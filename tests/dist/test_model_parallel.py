@@ -28,6 +28,7 @@ ON_TWO = {
     "dp2": {"use_distributed_optimizer": False},
     "dp2 zero1": {},
     "dp2 zero1 overlap": {"overlap_grad_reduce": True, "overlap_param_gather": True},
+    "dp2 zero1 overlap fused": {"overlap_grad_reduce": True, "overlap_param_gather": True, **FUSED},
 }
 ON_FOUR = {
     "tp2+sp pp2": {**TP, **PP, "sequence_parallel": True},

@@ -25,6 +25,20 @@ def samples(dtype):
         "rms_norm_backward": [
             (randn(5, 9, dtype=dtype), randn(9, 5, dtype=dtype).t(), randn(9, dtype=dtype), torch.rand(5))
         ],
+        "add_rms_norm_forward": [
+            (*(randn(5, 9, dtype=dtype, grad=True) for _ in range(2)), randn(9, dtype=dtype, grad=True), 1e-5),
+            (randn(9, 5, dtype=dtype).t(), randn(5, 9, dtype=dtype), randn(9, dtype=dtype), 1e-5),
+        ],
+        "add_rms_norm_backward": [
+            (*(randn(5, 9, dtype=dtype) for _ in range(3)), randn(9, dtype=dtype), torch.rand(5)),
+        ],
+        "rotary_qkv": [
+            (randn(4, 2, 3, 24, dtype=dtype, grad=True), table, table, None),
+            (randn(2, 4, 3, 24, dtype=dtype).transpose(0, 1), table, table, torch.randint(0, 4, (4, 2))),
+        ],
+        "rotary_qkv_backward": [
+            (randn(4, 2, 6, 6, dtype=dtype), *(randn(4, 2, 3, 6, dtype=dtype) for _ in range(2)), table, table, None),
+        ],
         "swiglu_forward": [(randn(3, 5, 8, dtype=dtype, grad=True),), (randn(8, 6, dtype=dtype).t(),)],
         "swiglu_backward": [(randn(5, 4, dtype=dtype), randn(8, 5, dtype=dtype).t())],
         "rotary": [
@@ -48,8 +62,10 @@ def test_opcheck(name, dtype):
 
 
 def block(x, weight, cos, sin, target):
-    """All four ops in one graph: x [s, b, h]."""
-    normed = ops.rms_norm(x, weight, 1e-5)
+    """The layer ops in one graph: x [s, b, h]."""
+    normed, total = ops.add_rms_norm(ops.rms_norm(x, weight, 1e-5), x, weight, 1e-5)
+    query, _, value = ops.rotary_qkv(total.view(*x.shape[:2], 1, -1), cos, sin)
+    normed = normed + query.flatten(2).repeat(1, 1, 2) * value.flatten(2).repeat(1, 1, 4)
     # view, not unflatten: dynamo cannot follow the latter's super() call below a torch-function mode, and the CPU
     # adaptor of megatron-core is one, if another test of this process has installed it
     turned = ops.rotary(normed.view(*x.shape[:2], 4, -1), cos, sin).flatten(2)
