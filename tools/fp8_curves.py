@@ -1,0 +1,200 @@
+"""Loss curves of a small model in fp32 and bf16 against each native FP8 recipe, on the same batches.
+
+    python tools/fp8_curves.py [--steps 300] [--runs fp32 bf16 delayed …] [--out tools/benchmark/results]
+
+The text is this machine's Python standard library, as bytes (a vocabulary of 256); the model has 0.8 M parameters. FP8
+runs compute everything but their matrix products in fp32 (…+bf16: in bf16), and so compare with fp32 (bf16). A second
+fp32 run with other initial weights shows how far apart curves lie that differ in nothing else. Writes fp8_curves.json
+and fp8_curves.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sysconfig
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aixmeg.config import Config, ModelConfig, OptimizerConfig, ParallelConfig, TokenizerConfig, TrainConfig
+from aixmeg.files import write_json
+from aixmeg.parallel import launch
+from aixmeg.parallel.topology import Topology
+
+SEQUENCE, BATCH, MICRO = 128, 8, 4
+WARMUP = 20
+LAST = 50
+"""Steps at the end whose mean loss is compared: the mean of as many batches is steadier than one."""
+MODEL = ModelConfig(
+    num_layers=4, hidden_size=128, ffn_hidden_size=352, num_attention_heads=4, num_query_groups=2, seq_length=SEQUENCE,
+    vocab_size=256,
+)  # fmt: skip
+RUNS: dict[str, dict[str, Any]] = {
+    "fp32": {},
+    "fp32, other seed": {"seed": 2},
+    "bf16": {"precision": "bf16"},
+    "delayed": {"recipe": "delayed"},
+    "tensorwise": {"recipe": "tensorwise"},
+    "rowwise": {"recipe": "rowwise"},
+    "delayed, first and last layer kept": {"recipe": "delayed", "kept": True},
+    "tensorwise+bf16": {"recipe": "tensorwise", "precision": "bf16"},
+}
+COLOURS = ("#222", "#999", "#0a7", "#d33", "#27d", "#c80", "#a3c", "#5bd")
+
+
+def main() -> None:
+    """Train every run, print and write the distances."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS), metavar="RUN", help=" | ".join(RUNS))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "benchmark" / "results")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    train, held_out = text()
+    launch.start(launch.discover({}))
+    found = {name: run(train, held_out, arguments.steps, **RUNS[name]) for name in arguments.runs}
+    launch.stop()
+    summary = distances(found)
+    for name, row in summary.items():
+        print(f"{name:36s}", "  ".join(f"{key} {value:+.5f}" for key, value in row.items()))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    about = {
+        **hardware(),
+        "torch": torch.__version__,
+        "command": f"python tools/fp8_curves.py --steps {arguments.steps}",
+    }
+    shape = {"tokens_per_step": BATCH * SEQUENCE, "text_bytes": len(train), "unit": "nats per byte"}
+    losses = {name: [round(value, 5) for value in result["losses"]] for name, result in found.items()}
+    document = {**about, **shape, "summary": summary, "losses": losses}
+    write_json(arguments.out / "fp8_curves.json", document)
+    (arguments.out / "fp8_curves.svg").write_text(drawing({name: row["losses"] for name, row in found.items()}))
+
+
+def text() -> tuple[np.ndarray, np.ndarray]:
+    """Bytes to train on, and those of every sixteenth file, held out."""
+    files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+    parts = [b"".join(path.read_bytes() for i, path in enumerate(files) if (i % 16 == 0) == held) for held in (0, 1)]
+    train, held_out = (np.frombuffer(part, dtype=np.uint8).astype(np.int64) for part in parts)
+    return train, held_out
+
+
+def rows_of(data: np.ndarray, count: int, *, seed: int) -> list[np.ndarray]:
+    """`count` places of the text, SEQUENCE + 1 bytes each: a function of the seed."""
+    starts = np.random.default_rng(seed).integers(0, len(data) - SEQUENCE - 1, count)
+    return [data[start : start + SEQUENCE + 1] for start in starts]
+
+
+def settings(steps: int, *, precision: Any, seed: int, recipe: str | None, kept: bool) -> Config:
+    """One run's configuration."""
+    fp8: dict[str, Any] = {} if recipe is None else {"fp8": "hybrid", "fp8_recipe": recipe}
+    model = {**vars(MODEL), **fp8, "first_last_layers_bf16": kept}
+    return Config(
+        model=ModelConfig(**model),
+        tokenizer=TokenizerConfig(vocab_size=MODEL.vocab_size),
+        optimizer=OptimizerConfig(lr=2e-3, min_lr=2e-4, warmup_steps=WARMUP),
+        train=TrainConfig(
+            steps=steps,
+            global_batch_size=BATCH,
+            micro_batch_size=MICRO,
+            precision=precision,
+            seed=seed,
+        ),
+    )
+
+
+def run(
+    train: np.ndarray,
+    held_out: np.ndarray,
+    steps: int,
+    *,
+    precision: str = "fp32",
+    seed: int = 1,
+    recipe: str | None = None,
+    kept: bool = False,
+) -> dict[str, Any]:
+    """Train, then evaluate: the loss of each step, the held-out loss, seconds."""
+    from aixmeg.train.batches import make_batch
+    from aixmeg.train.build import build_training
+    from aixmeg.train.schedule import learning_rate
+    from aixmeg.train.step import train_step
+
+    config = settings(steps, precision=precision, seed=seed, recipe=recipe, kept=kept)
+    device, start = torch.device("cpu"), time.perf_counter()
+    topology = Topology.create(ParallelConfig(), seed)
+    training = build_training(config, topology, device)
+    losses = []
+    for step in range(steps):
+        rows = rows_of(train, BATCH, seed=1000 + step)
+        batches = [make_batch(rows[first : first + MICRO], device) for first in range(0, BATCH, MICRO)]
+        losses.append(train_step(training, batches, lr=learning_rate(step + 1, config.optimizer, steps=steps)).loss)
+    batch = make_batch(rows_of(held_out, 64, seed=7), device)
+    with torch.no_grad():
+        held = training.models[0](batch.tokens, labels=batch.labels).mean().item()
+    topology.destroy()
+    print(f"{precision} {recipe} seed {seed}: {losses[-1]:.4f}, {time.perf_counter() - start:.0f} s", flush=True)
+    return {"losses": losses, "held_out": held}
+
+
+def distances(found: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Of each run from fp32, or from bf16 where it computes in that: means of the last steps, the held-out loss, and the
+    largest distance of two curves smoothed over LAST steps."""
+    summary = {}
+    for name, result in found.items():
+        base = found.get("bf16" if name.endswith("+bf16") else "fp32", result)
+        mine, other = np.array(result["losses"]), np.array(base["losses"])
+        window = min(LAST, len(mine))
+        smooth = np.convolve(mine - other, np.full(window, 1 / window), mode="valid")
+        summary[name] = {
+            "last_loss": round(float(mine[-window:].mean()), 5),
+            "last_distance": round(float((mine - other)[-window:].mean()), 5),
+            "largest_smooth_distance": round(float(np.abs(smooth).max()), 5),
+            "held_out_loss": round(result["held_out"], 5),
+            "held_out_distance": round(result["held_out"] - base["held_out"], 5),
+        }
+    return summary
+
+
+def hardware() -> dict[str, Any]:
+    """What the numbers belong to, from the benchmarks' own description."""
+    path = Path(__file__).parent / "benchmark" / "hardware.py"
+    spec = importlib.util.spec_from_file_location("hardware", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is missing")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.describe()
+
+
+def drawing(losses: dict[str, list[float]], width: int = 900, height: int = 320) -> str:
+    """Two panels: the losses, and their distance from fp32, smoothed over 20 steps."""
+    smooth = {name: np.convolve(values, np.full(20, 0.05), mode="valid") for name, values in losses.items()}
+    base = smooth.get("fp32", next(iter(smooth.values())))
+    panels = [("loss, nats per byte", smooth), ("distance from fp32", {name: y - base for name, y in smooth.items()})]
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{2 * height + 60}" '
+             'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>']  # fmt: skip
+    for panel, (title, curves) in enumerate(panels):
+        top = 30 + panel * (height + 20)
+        low, high = min(y.min() for y in curves.values()), max(y.max() for y in curves.values())
+        span = max(high - low, 1e-9)
+        parts.append(f'<text x="60" y="{top - 8}">{title}</text>')
+        for share in (0, 0.5, 1):
+            y = top + (height - 40) * (1 - share)
+            parts.append(f'<line x1="60" x2="{width - 20}" y1="{y}" y2="{y}" stroke="#ddd"/>'
+                         f'<text x="4" y="{y + 4}">{low + share * span:.3f}</text>')  # fmt: skip
+        for index, (name, values) in enumerate(curves.items()):
+            x = np.linspace(60, width - 20, len(values))
+            y = top + (height - 40) * (1 - (values - low) / span)
+            points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+            colour = COLOURS[index % len(COLOURS)]
+            parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+            if panel == 0:
+                parts.append(f'<text x="{width - 240}" y="{top + 16 + 15 * index}" fill="{colour}">{name}</text>')
+    return "".join([*parts, "</svg>\n"])
+
+
+if __name__ == "__main__":
+    main()
