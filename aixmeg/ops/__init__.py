@@ -18,9 +18,11 @@ from aixmeg.ops.fp8 import (
 )
 from aixmeg.ops.library import load, resolved
 from aixmeg.ops.linear_cross_entropy import linear_cross_entropy, reference_linear_cross_entropy
+from aixmeg.ops.optimizer import multi_tensor_adamw, multi_tensor_l2_norm, multi_tensor_scale, reference_adamw
 from aixmeg.ops.rms_norm import add_rms_norm, reference_add_rms_norm, reference_rms_norm, rms_norm
 from aixmeg.ops.rotary import reference_rotary, reference_rotary_qkv, rotary, rotary_qkv, rotary_tables
 from aixmeg.ops.swiglu import reference_swiglu, swiglu
+from aixmeg.ops.weight_gradient import reference_wgrad_gemm_accum, wgrad_gemm_accum
 
 __all__ = [
     "add_rms_norm",
@@ -31,6 +33,10 @@ __all__ = [
     "fp8_update_history",
     "linear_cross_entropy",
     "load",
+    "multi_tensor_adamw",
+    "multi_tensor_l2_norm",
+    "multi_tensor_scale",
+    "reference_adamw",
     "reference_add_rms_norm",
     "reference_cross_entropy",
     "reference_fp8_quantize",
@@ -40,6 +46,7 @@ __all__ = [
     "reference_rotary",
     "reference_rotary_qkv",
     "reference_swiglu",
+    "reference_wgrad_gemm_accum",
     "resolved",
     "rms_norm",
     "rotary",
@@ -48,4 +55,5 @@ __all__ = [
     "swiglu",
     "swiglu_fp8",
     "vocab_parallel_cross_entropy",
+    "wgrad_gemm_accum",
 ]

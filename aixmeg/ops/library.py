@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aixmeg.errors import UserError
 
-OPS = ("rms_norm", "swiglu", "rotary", "cross_entropy", "fp8")
+OPS = ("rms_norm", "swiglu", "rotary", "cross_entropy", "fp8", "optimizer")
 KERNEL_DTYPES = (torch.float32, torch.bfloat16)
 _BUILD = "python setup.py build_ext --inplace"
 

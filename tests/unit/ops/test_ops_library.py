@@ -69,7 +69,7 @@ def test_every_instruction_set_is_right(supported, isa):
 
 
 def test_resolved_names_every_op():
-    assert set(ops.resolved()) == {"rms_norm", "swiglu", "rotary", "cross_entropy", "fp8"}
+    assert set(ops.resolved()) == {"optimizer", "rms_norm", "swiglu", "rotary", "cross_entropy", "fp8"}
     assert all(value.startswith("csrc ") and "cpu (" in value for value in ops.resolved().values())
 
 
