@@ -166,8 +166,8 @@ class TrainConfig:
     precision: Literal["bf16", "fp32"] = "bf16"
     """Compute type; bf16 keeps fp32 master weights and gradients."""
     cross_entropy_chunk_rows: int | None = 1024
-    """Tokens whose logits exist at once: the loss of more is made in chunks, with one product more in the backward
-    pass; null holds the logits of the whole micro-batch."""
+    """Tokens whose logits exist at once: the loss of more is made in chunks, and all logits but the last chunk's are
+    made a second time in the backward pass; null holds the logits of the whole micro-batch."""
     gradient_accumulation_fusion: bool = False
     """Add weight gradients of linear layers to the fp32 gradient buffer in the matrix product itself, instead of
     making each in train.precision first."""

@@ -75,11 +75,11 @@ class CodeModel(GPTModel):
     def _postprocess(self, hidden_states: Tensor, *args: Any, labels: Tensor | None = None, **kwargs: Any) -> Tensor:
         """What follows the decoder; hidden states are `[s, b, h]`, or `[s/tp, b, h]` with sequence parallelism.
 
-        megatron-core makes the logits here and hands them to `compute_language_model_loss`; for more labels than
-        `cross_entropy_chunk_rows`, output layer and loss are one op instead, which never holds them.
+        megatron-core makes the logits here and hands them to `compute_language_model_loss`; with
+        `cross_entropy_chunk_rows`, output layer and loss are one op instead, which never holds them all.
         """
         rows = self.cross_entropy_chunk_rows
-        if not self.post_process or labels is None or rows is None or labels.numel() <= rows:
+        if not self.post_process or labels is None or rows is None:
             return super()._postprocess(hidden_states, *args, labels=labels, **kwargs)
         weight = self.shared_embedding_or_output_weight() if self.share_embeddings_and_output_weights else None
         target = labels.transpose(0, 1).contiguous()  # [s, b]
