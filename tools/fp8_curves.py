@@ -140,8 +140,10 @@ def run(
 
 
 def distances(found: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Of each run from fp32, or from bf16 where it computes in that: means of the last steps, the held-out loss, and the
-    largest distance of two curves smoothed over LAST steps."""
+    """Of each run from fp32, or from bf16 where it computes in that.
+
+    Means of the last steps, the held-out loss, and the largest distance of two curves smoothed over LAST steps.
+    """
     summary = {}
     for name, result in found.items():
         base = found.get("bf16" if name.endswith("+bf16") else "fp32", result)
