@@ -23,6 +23,12 @@ def test_every_part_of_the_promise_has_a_row_and_what_is_missing_has_advice():
     assert rows["megatron-core"].found == importlib.metadata.version("megatron-core")
 
 
+def test_the_optimizer_is_named():
+    from aixmeg.train.optimizer_backend import resolve
+
+    assert found()["optimizer"].found.startswith(resolve("auto"))
+
+
 def test_ops_are_shown_as_they_resolve():
     rows = found()
     assert {f"op {name}": where for name, where in ops.resolved().items()} == {

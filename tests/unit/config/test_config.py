@@ -80,6 +80,11 @@ CONFLICTS = [
     ({"optimizer.min_lr": "1.0"}, "is above optimizer.lr"),
     ({"optimizer.warmup_steps": "1000"}, "leaves no step"),
     ({"optimizer.adam_beta2": "1.0"}, "below 1"),
+    ({"optimizer.exp_avg_dtype": "bf16", "optimizer.backend": "torch"}, "backend=aixmeg, not torch"),
+    (
+        {"optimizer.exp_avg_sq_dtype": "bf16", "parallel.use_distributed_optimizer": "false"},
+        "exp_avg_sq_dtype=bf16 needs parallel.use_distributed_optimizer=true",
+    ),
     ({"train.steps": "0"}, "train.steps=0 must be positive"),
     ({"train.save_interval": "-1"}, "must be zero or more"),
     ({"model.kv_channels": "31"}, "rotates pairs"),
