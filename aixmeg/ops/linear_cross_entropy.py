@@ -121,7 +121,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         flat, flat_target = _gathered(hidden, layout), target.reshape(-1)  # [n, h], [n]
         factor = _operand(weight)
-        local = []
+        local, logits = [], None
         for rows, ids in zip(flat.split(layout.chunk_rows), flat_target.split(layout.chunk_rows), strict=True):
             logits = None  # or two chunks' logits would exist at once
             logits = _operand(rows) @ factor.t()  # [chunk, v/tp]

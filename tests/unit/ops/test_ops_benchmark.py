@@ -24,8 +24,9 @@ def test_benchmark_of_tiny_sizes(tmp_path):
     assert result.returncode == 0, result.stderr
     written = json.loads((tmp_path / "ops_cpu.json").read_text())
     assert written["kernels"].startswith("csrc cpu (")
-    assert {"cpu", "torch", "commit", "date", "threads"} <= set(written)
-    assert len(written["rows"]) == 8
+    assert {"cpu", "torch", "commit", "date", "threads", "load"} <= set(written)
+    assert len(written["rows"]) == 14
     for row in written["rows"]:
         assert row["ratio"] > 0
+        assert row["ratio_compiled"] > 0
         assert row["op"] in result.stdout
