@@ -94,3 +94,13 @@ def test_clipping_goes_through_our_kernels():
     parameter.grad = torch.full((1000,), 2.0)
     clip_grads.clip_grad_by_total_norm_fp32([parameter], 1.0, 2.0 * 1000**0.5)
     torch.testing.assert_close(torch.linalg.vector_norm(parameter.grad), torch.tensor(1.0))
+
+
+def test_bf16_moments_need_our_kernels(monkeypatch):
+    from aixmeg.config import Config, OptimizerConfig
+    from aixmeg.train import optimizer
+
+    monkeypatch.setattr(optimizer_backend, "install", lambda asked: "te")
+    config = Config(optimizer=OptimizerConfig(exp_avg_sq_dtype="bf16"))
+    with pytest.raises(UserError, match="exp_avg_sq_dtype=bf16 need optimizer.backend=aixmeg; it is te here"):
+        optimizer.build_optimizer(config, [])
