@@ -1,6 +1,7 @@
 # make quickstart   fresh machine -> corpus -> tokenizer -> dataset -> 2-rank training -> HF model -> a completion
 # make test         everything the tests need, then the tests
 # make bench        the benchmarks that need nothing but this machine (BENCHMARKS="sfim scrub" for some of them)
+# make gpu-check    on a GPU: build, GPU tests, benchmarks of ops and training steps, in under nine minutes
 # Variables: VENV (folder), PYTHON (3.11 or newer), TORCH (version), TORCH_INDEX (another package index for torch alone,
 # for instance the one of the smaller CPU builds), ARGS (for `aixmeg quickstart`, or for pytest)
 VENV ?= .venv
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 
-.PHONY: quickstart install tree-sitter dev test lint format bench clean
+.PHONY: quickstart install tree-sitter dev test lint format bench gpu-check clean
 
 quickstart: install
 	@$(BIN)/aixmeg quickstart $(ARGS)
@@ -69,6 +70,11 @@ format: dev
 BENCHMARKS ?= ops_cpu syntax_trees sfim tokenization near_dedup scrub corpus_filters corpus_build sources
 bench: dev
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python tools/benchmark/$$name.py || exit 1; done
+
+# On a machine with a GPU, with the Python that has a CUDA torch; nothing is installed. WHEELS: see tools/gather_wheels.py
+WHEELS ?=
+gpu-check:
+	$(PYTHON) tools/gpu_check.py $(if $(WHEELS),--wheels $(WHEELS)) $(ARGS)
 
 clean:
 	rm -rf build quickstart aixmeg.egg-info aixmeg/ops/*.so aixmeg/native/*.so

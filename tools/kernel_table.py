@@ -118,8 +118,8 @@ def table(kernels: list[Kernel], release: str) -> str:
     lines = [
         "# CUDA kernels as compiled",
         "",
-        f"Written by `python tools/kernel_table.py` with {release}. Registers on sm_80 / sm_90 / sm_100; no kernel spills.",
-        "Widest accesses to global memory in bytes: 16 is the most a thread moves at once; instances for a single element",
+        f"Written by `python tools/kernel_table.py` with {release}. Registers on sm_80 / sm_90 / sm_100; none spills.",
+        "Widest accesses to global memory in bytes: 16 is the most a thread moves at once; instances for one element",
         "serve rows or pointers that are not aligned. Shared memory is dynamic, sized at the launch.",
         "",
         "| file | kernel | registers | most threads | shared | load | store |",

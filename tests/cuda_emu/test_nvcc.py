@@ -1,11 +1,19 @@
 """nvcc accepts every .cu file for the GPUs we support: no warning, no register spill, 16-byte accesses."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 from cuda_emulated import CSRC, KERNELS
+
+ROOT = CSRC.parent
+_spec = importlib.util.spec_from_file_location("kernel_table", ROOT / "tools" / "kernel_table.py")
+kernel_table = importlib.util.module_from_spec(_spec)
+sys.modules["kernel_table"] = kernel_table
+_spec.loader.exec_module(kernel_table)
 
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
 ARCHITECTURES = (80, 90, 100)
@@ -57,3 +65,16 @@ def test_moves_sixteen_bytes_at_a_time(compilations, name):
             continue
         assert re.search(r"st\.global(\.wb)?\.v4", body), kernel
         assert not re.search(r"(ld|st)\.global(\.nc)?\.[ub]16", body), kernel
+
+
+def test_the_table_in_the_docs_lists_every_kernel(compilations):
+    """Registers depend on nvcc's release; which kernels there are, and their access widths, do not."""
+    row = re.compile(r"^\| (\w+\.cu) \| `(.+?)` \|.*\| (\S+) \| (\S+) \|$", re.MULTILINE)
+    listed = row.findall((ROOT / "docs/kernels.md").read_text())
+    found = []
+    for name, (_, report, folder) in compilations.items():
+        ptx = next(folder.glob("*compute_90*.ptx")).read_text()
+        kernels = kernel_table.read_kernels(f"{name}.cu", report, ptx)
+        for kernel, readable in zip(kernels, kernel_table.demangled([one.name for one in kernels]), strict=True):
+            found.append((kernel.file, readable, str(kernel.load_bytes or "–"), str(kernel.store_bytes or "–")))
+    assert sorted(listed) == sorted(found), "run python tools/kernel_table.py"

@@ -19,7 +19,7 @@ def describe() -> dict[str, str | int]:
         "cpu": f"{model} ({platform.machine()})",
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
-        "commit": _git("rev-parse", "HEAD") + changed,
+        "commit": os.environ.get("AIXMEG_COMMIT") or _git("rev-parse", "HEAD") + changed,  # of a copy of the tree
         "date": datetime.now(UTC).date().isoformat(),
     }
 
