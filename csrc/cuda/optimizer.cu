@@ -113,6 +113,15 @@ unsigned blocks_of(const Table<kLists>& table) {
   return static_cast<unsigned>(table.first_block[table.count]);
 }
 
+// No more threads than the largest piece has packs: a list of small tensors wastes none. Only where the result does not
+// depend on it, so not for sums.
+template <int kWidth, int kLists>
+unsigned threads_of(const Table<kLists>& table) {
+  int64_t largest = 0;
+  for (int i = 0; i < table.count; ++i) largest = table.size[i] > largest ? table.size[i] : largest;
+  return threads_for((largest + kWidth - 1) / kWidth, kElementThreads);
+}
+
 cudaError_t finish(const double* partials, const int64_t* slots, int64_t count, float* norms, void* stream) {
   for (int64_t begin = 0; begin < count; begin += Ranges::kMost) {
     const int64_t these = count - begin < Ranges::kMost ? count - begin : Ranges::kMost;
@@ -146,13 +155,14 @@ extern "C" int aixmeg_cuda_multi_tensor_adamw(int grad_type, int exp_avg_type, i
         using T = decltype(grad);
         using M = decltype(first);
         using V = decltype(second);
-        const auto start = [&](auto kernel, const Table<5>& table) {
-          return launch(kernel, dim3(blocks_of(table)), unsigned{kElementThreads}, 0, stream, table, *options);
+        constexpr int kWide = kPack<T, M, V>;
+        const auto start = [&](auto kernel, unsigned threads, const Table<5>& table) {
+          return launch(kernel, dim3(blocks_of(table)), threads, 0, stream, table, *options);
         };
-        return over_lists<kPack<T, M, V>>(
+        return over_lists<kWide>(
             count, sizes, lists, nullptr,
-            [&](const Table<5>& table) { return start(adamw_kernel<T, kPack<T, M, V>, M, V>, table); },
-            [&](const Table<5>& table) { return start(adamw_kernel<T, 1, M, V>, table); });
+            [&](const Table<5>& table) { return start(adamw_kernel<T, kWide, M, V>, threads_of<kWide>(table), table); },
+            [&](const Table<5>& table) { return start(adamw_kernel<T, 1, M, V>, threads_of<1>(table), table); });
       });
     });
   });
@@ -186,13 +196,14 @@ extern "C" int aixmeg_cuda_multi_tensor_scale(int source_type, int target_type, 
     return by_type(target_type, [&](auto target) {
       using T = decltype(source);
       using U = decltype(target);
-      const auto start = [&](auto kernel, const Table<2>& table) {
-        return launch(kernel, dim3(blocks_of(table)), unsigned{kElementThreads}, 0, stream, table, scale, found_inf);
+      constexpr int kWide = kPack<T, U>;
+      const auto start = [&](auto kernel, unsigned threads, const Table<2>& table) {
+        return launch(kernel, dim3(blocks_of(table)), threads, 0, stream, table, scale, found_inf);
       };
-      return over_lists<kPack<T, U>>(
+      return over_lists<kWide>(
           count, sizes, lists, nullptr,
-          [&](const Table<2>& table) { return start(scale_kernel<T, kPack<T, U>, U>, table); },
-          [&](const Table<2>& table) { return start(scale_kernel<T, 1, U>, table); });
+          [&](const Table<2>& table) { return start(scale_kernel<T, kWide, U>, threads_of<kWide>(table), table); },
+          [&](const Table<2>& table) { return start(scale_kernel<T, 1, U>, threads_of<1>(table), table); });
     });
   });
 }
