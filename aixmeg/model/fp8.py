@@ -25,6 +25,7 @@ from aixmeg.model.fp8_scaling import (
     require_fp8_gpu,
     scaled_matmul,
 )
+from aixmeg.ops import library
 
 _Scale = tuple[Tensor, Tensor]
 
@@ -205,6 +206,7 @@ class _Fp8Layer:
     def _set_up(self, fp8: Fp8Options, bias: Any) -> None:
         if bias is not None:
             raise ValueError("the FP8 linears have no bias: build the model with add_bias_linear=False")
+        library.load()
         weight: Tensor = self.weight  # type: ignore[attr-defined]
         require_fp8_gpu(weight.device)
         self.fp8 = fp8

@@ -84,7 +84,7 @@ def fp8_scale(amax: Tensor, dtype: torch.dtype, *, margin: int = 0) -> tuple[Ten
 def fp8_quantize(x: Tensor, scale: Tensor, dtype: torch.dtype, *, amax: Tensor | None = None) -> Tensor:
     """x · scale, clamped to the largest finite value and rounded to nearest, ties to even; NaN stays NaN.
 
-    Bit-equal to `reference_fp8_quantize` (on GPUs with FP8 instructions but for the sign of a NaN).
+    Bit-equal to `reference_fp8_quantize`.
 
     Args:
         x: [..., k] float32 or bfloat16, any strides.

@@ -40,7 +40,8 @@ __device__ __forceinline__ uint32_t block_largest(uint32_t value, float* scratch
   return value;
 }
 
-// The instruction where the GPU has it: the shared formula would cost more than the memory traffic.
+// The instruction where the GPU has it: the shared formula would cost more than the memory traffic. It drops the sign of
+// a NaN, which is put back so that both give the same bytes.
 __device__ __forceinline__ uint32_t fp8_pair(float first, float second, const Fp8Format& format, bool e5m2) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
   uint16_t pair;
@@ -48,7 +49,7 @@ __device__ __forceinline__ uint32_t fp8_pair(float first, float second, const Fp
     asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(second), "f"(first));
   else
     asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(second), "f"(first));
-  return pair;
+  return pair | ((bits_from_float(first) >> 24) & 0x80u) | ((bits_from_float(second) >> 16) & 0x8000u);
 #else
   (void)e5m2;
   return fp8_from_float(first, format) | static_cast<uint32_t>(fp8_from_float(second, format)) << 8;
