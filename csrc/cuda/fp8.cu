@@ -40,8 +40,8 @@ __device__ __forceinline__ uint32_t block_largest(uint32_t value, float* scratch
   return value;
 }
 
-// The instruction where the GPU has it: the shared formula would cost more than the memory traffic. It drops the sign of
-// a NaN, which is put back so that both give the same bytes.
+// The instruction where the GPU has it: the shared formula would cost more than the memory traffic. It drops the sign
+// of a NaN, which is put back so that both give the same bytes.
 __device__ __forceinline__ uint32_t fp8_pair(float first, float second, const Fp8Format& format, bool e5m2) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
   uint16_t pair;
