@@ -48,7 +48,7 @@ AIXMEG_INLINE void store(float& target, float value) { target = value; }
 AIXMEG_INLINE void store(bfloat16& target, float value) {
   const uint32_t bits = bits_from_float(value);
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  const bool is_nan = value != value;
   target.bits = static_cast<uint16_t>(is_nan ? (bits >> 16) | 0x40u : rounded);
 }
 
