@@ -9,7 +9,16 @@ from torch import Tensor
 
 from aixmeg.errors import UserError
 
-OPS = ("rms_norm", "swiglu", "rotary", "cross_entropy", "fp8", "optimizer")
+OPS = (
+    "rms_norm",
+    "swiglu",
+    "rotary",
+    "rotary_qkv",
+    "cross_entropy",
+    "linear_cross_entropy",
+    "fp8",
+    "optimizer",
+)
 KERNEL_DTYPES = (torch.float32, torch.bfloat16)
 _BUILD = "python setup.py build_ext --inplace"
 

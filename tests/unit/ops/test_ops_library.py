@@ -69,7 +69,8 @@ def test_every_instruction_set_is_right(supported, isa):
 
 
 def test_resolved_names_every_op():
-    assert set(ops.resolved()) == {"optimizer", "rms_norm", "swiglu", "rotary", "cross_entropy", "fp8"}
+    names = {"rms_norm", "swiglu", "rotary", "rotary_qkv", "cross_entropy", "linear_cross_entropy", "fp8", "optimizer"}
+    assert set(ops.resolved()) == names
     assert all(value.startswith("csrc ") and "cpu (" in value for value in ops.resolved().values())
 
 
@@ -125,7 +126,9 @@ def run_all_ops(dtype):
     target = torch.randint(0, 1024, (300, 1))
     results = [
         ops.rms_norm(x, weight, 1e-5),
+        *ops.add_rms_norm(x, x.flip(0), weight, 1e-5),
         ops.swiglu(x),
+        *ops.rotary_qkv(x.view(300, 1, 2, 512), *ops.rotary_tables(300, 128, 1e4)),
         ops.rotary(x.view(300, 1, 8, 128), *ops.rotary_tables(300, 128, 1e4)),
         ops.vocab_parallel_cross_entropy(x, target),
     ]
