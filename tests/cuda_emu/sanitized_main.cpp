@@ -124,6 +124,30 @@ void run_lists(int type, int64_t size, int64_t offset) {
                                                                       2.0f, &found_inf, nullptr));
 }
 
+// Every layout alone and together, plain and gated.
+void run_fp8(int type, int64_t rows, int64_t columns, int64_t offset) {
+  const Buffer x(type, rows * 2 * columns, offset);
+  const Buffer of_rows(kAixmegFloat, rows, 0), of_columns(kAixmegFloat, columns, 0), amax(kAixmegFloat, 1, 0);
+  std::vector<uint8_t> q(rows * columns), transposed(rows * columns);
+  for (int layouts = kThreads ? 3 : 1; layouts < 4; ++layouts)
+    for (int gated = kThreads ? 1 : 0; gated < 2; ++gated)
+      expect_success("fp8_quantize", aixmeg_cuda_fp8_quantize(type, x.data(), of_rows.floats(), 1, of_columns.floats(),
+                                                              1, layouts & 1 ? q.data() : nullptr,
+                                                              layouts & 2 ? transposed.data() : nullptr, amax.floats(),
+                                                              rows, columns, gated, gated, nullptr));
+  expect_success("fp8_amax_rows",
+                 aixmeg_cuda_fp8_amax_rows(type, x.data(), of_rows.floats(), amax.floats(), rows, columns, nullptr));
+  expect_success("fp8_amax_columns",
+                 aixmeg_cuda_fp8_amax_columns(type, x.data(), of_columns.floats(), rows, columns, nullptr));
+  const Buffer history(kAixmegFloat, 2 * columns, 0), now(kAixmegFloat, 2, 0), scale(kAixmegFloat, 2, 0),
+      inverse(kAixmegFloat, 2, 0);
+  const bool e5m2[2] = {false, true};
+  expect_success("fp8_scale", aixmeg_cuda_fp8_scale(now.floats(), scale.floats(), inverse.floats(), 2, 1, 0, nullptr));
+  expect_success("fp8_update_history",
+                 aixmeg_cuda_fp8_update_history(history.floats(), now.floats(), scale.floats(), inverse.floats(), e5m2,
+                                                2, columns, columns - 1, 0, nullptr));
+}
+
 // Three queries to a key and a value; positions repeat.
 void run_rotary_qkv(int type, int64_t half, int64_t offset, int64_t gap) {
   const int64_t sequence = 3, batch = 2, groups = 2, heads = 3, size = 2 * half, tokens = sequence * batch;
@@ -162,6 +186,7 @@ int main(int count, char** arguments) {
         run_rows(type, 4, columns, offset);
         run_swiglu(type, 3, columns, offset);
         if (!kThreads || offset == 1) run_lists(type, columns, offset);  // one aligned tensor, one not
+        run_fp8(type, 3, kThreads ? 16 : columns, offset);
         for (int64_t gap : {0, 1}) {
           run_rotary(type, 5, columns, offset, gap);
           run_rotary_qkv(type, columns, offset, gap);
@@ -170,6 +195,7 @@ int main(int count, char** arguments) {
       if (kThreads) continue;
       run_rows(type, 2, 4104, offset);
       run_swiglu(type, 2, 2056, offset);
+      run_fp8(type, 80, 144, offset);
     }
   }
   return failures;
