@@ -83,7 +83,7 @@ def sanitized(tmp_path_factory):
 
 
 def run_sanitized(program, *arguments):
-    return subprocess.run([program, *arguments], check=False, capture_output=True, text=True, timeout=120)
+    return subprocess.run([program, *arguments], check=False, capture_output=True, text=True, timeout=500)
 
 
 def test_kernels_touch_nothing_outside_their_buffers(sanitized):
