@@ -1,7 +1,7 @@
 """Time of csrc's CPU kernels against torch's own functions, eager and compiled, forward and backward, one thread.
 
     python tools/benchmark/ops_cpu.py [--rows 2048] [--columns 1024] [--rounds 30] [--only rms_norm …]
-        [--out tools/benchmark/results]
+        [--eager-only] [--out tools/benchmark/results]
 
 The sides take turns in the same process, so that a busy machine slows all; the best of the rounds counts, the median
 stands beside it in the JSON. `torch.compile` gets the same plain functions with the default backend.
@@ -58,8 +58,8 @@ class Row:
     fused_median: float
     eager_best: float
     eager_median: float
-    compiled_best: float
-    compiled_median: float
+    compiled_best: float | None = None
+    compiled_median: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -67,9 +67,9 @@ class Row:
         return self.eager_best / self.fused_best
 
     @property
-    def ratio_compiled(self) -> float:
+    def ratio_compiled(self) -> float | None:
         """How many times faster than torch.compile."""
-        return self.compiled_best / self.fused_best
+        return None if self.compiled_best is None else self.compiled_best / self.fused_best
 
 
 def eager_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ def make_cases(rows: int, columns: int, dtype: torch.dtype) -> list[Case]:
         Case(
             "rms_norm", [x, weight], lambda x, w: ops.rms_norm(x, w, EPS), lambda x, w: F.rms_norm(x, w.shape, w, EPS)
         ),
-        Case("add_rms_norm", [x, residual, weight], lambda *args: ops.add_rms_norm(*args, EPS), eager_add_rms_norm),
+        Case("add_rms_norm", [x, residual, weight], lambda x, r, w: ops.add_rms_norm(x, r, w, EPS), eager_add_rms_norm),
         Case("swiglu", [gated], ops.swiglu, eager_swiglu),
         Case("rotary", [heads], lambda x: ops.rotary(x, cos, sin), rotary),
         Case("rotary_qkv", [mixed], lambda x: ops.rotary_qkv(x, cos, sin), rotary_qkv),
@@ -144,10 +144,12 @@ def once(function: Callable[..., Results], inputs: list[Tensor]) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def measure(case: Case, dtype: torch.dtype, rounds: int) -> Row:
+def measure(case: Case, dtype: torch.dtype, rounds: int, *, compiled: bool) -> Row:
     """All sides by turns, after a few unmeasured rounds."""
     torch.compiler.reset()
-    sides = {"fused": case.fused, "eager": case.plain, "compiled": torch.compile(case.plain)}
+    sides = {"fused": case.fused, "eager": case.plain}
+    if compiled:
+        sides["compiled"] = torch.compile(case.plain)
     times: dict[str, list[float]] = {name: [] for name in sides}
     rounds, unmeasured = max(1, round(rounds * case.rounds_share)), 3 if case.rounds_share == 1.0 else 1
     for index in range(rounds + unmeasured):
@@ -168,7 +170,7 @@ def show(rows: list[Row], about: dict[str, Any]) -> None:
     for row in rows:
         numbers = (row.fused_best, row.eager_best, row.compiled_best, row.ratio, row.ratio_compiled)
         shape = "×".join(map(str, row.shape))
-        table.add_row(row.op, row.dtype, shape, *(f"{number:.2f}" for number in numbers))
+        table.add_row(row.op, row.dtype, shape, *("–" if number is None else f"{number:.2f}" for number in numbers))
     Console(width=120).print(table)
 
 
@@ -178,6 +180,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--columns", type=int, default=1024, help="a multiple of 128")
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--eager-only", action="store_true", help="without torch.compile, which needs a minute")
     parser.add_argument("--only", nargs="+", help="names of ops")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
@@ -185,7 +188,7 @@ def main() -> None:
     torch.manual_seed(0)
     load_before = os.getloadavg()[0]
     rows = [
-        measure(case, dtype, arguments.rounds)
+        measure(case, dtype, arguments.rounds, compiled=not arguments.eager_only)
         for dtype in (torch.float32, torch.bfloat16)
         for case in make_cases(arguments.rows, arguments.columns, dtype)
         if arguments.only is None or case.name in arguments.only
@@ -200,7 +203,8 @@ def main() -> None:
     show(rows, about)
     measured = [
         {key: round(value, 3) if isinstance(value, float) else value for key, value in asdict(row).items()}
-        | {"ratio": round(row.ratio, 2), "ratio_compiled": round(row.ratio_compiled, 2)}
+        | {"ratio": round(row.ratio, 2)}
+        | ({} if row.ratio_compiled is None else {"ratio_compiled": round(row.ratio_compiled, 2)})
         for row in rows
     ]
     write_json(arguments.out / "ops_cpu.json", {**about, "unit": "ms, best of rounds", "rows": measured})
