@@ -8,8 +8,8 @@ state of each parameter. Its `DistributedOptimizer` then cannot resume:
 3. `load_state_dict()` puts ONE counter tensor into every state, so that each update advances it once per parameter:
    84 instead of 6 after three resumed steps of a small model, wrong bias correction and no error.
 
-`install()` wraps these three methods; optimizers other than torch's, whose counters lie in the parameter groups, pass
-through unchanged. `check_steps` is the guard that the trainer calls after loading.
+`install()` wraps these three methods; fused optimizers, whose counters lie in the parameter groups, only get
+their first states, so that they can be saved before the first step. `check_steps` is the guard that the trainer calls after loading.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def install() -> None:
 
     @functools.wraps(original_sharded)
     def sharded_state_dict(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _is_torch_s(self.optimizer) and not self.optimizer.state:
+        if not self.optimizer.state:
             _zero_states(self.optimizer)
         return original_sharded(self, *args, **kwargs)
 
@@ -61,10 +61,16 @@ def _is_torch_s(optimizer: Any) -> bool:
     return isinstance(optimizer, (torch.optim.Adam, torch.optim.AdamW))
 
 
-def _zero_states(optimizer: torch.optim.Optimizer) -> None:
-    """Adam's states before its first step."""
+def _zero_states(optimizer: Any) -> None:
+    """Adam's states before its first step, be it torch's or a fused one."""
+    fused = getattr(optimizer, "initialize_state", None)
     for group in optimizer.param_groups:
+        if fused is not None and group["params"]:
+            group.setdefault("step", 0)
         for param in group["params"]:
+            if fused is not None:
+                fused(param, False)
+                continue
             optimizer.state[param] = {
                 "step": torch.tensor(0.0),
                 "exp_avg": torch.zeros_like(param),
