@@ -9,7 +9,8 @@ state of each parameter. Its `DistributedOptimizer` then cannot resume:
    84 instead of 6 after three resumed steps of a small model, wrong bias correction and no error.
 
 `install()` wraps these three methods; fused optimizers, whose counters lie in the parameter groups, only get
-their first states, so that they can be saved before the first step. `check_steps` is the guard that the trainer calls after loading.
+their first states, so that they can be saved before the first step. `check_steps` is the guard that the trainer calls
+after loading.
 """
 
 from __future__ import annotations
