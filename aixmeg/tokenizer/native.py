@@ -83,7 +83,7 @@ class NativeEncoder:
 
 def _pointer(array: np.ndarray) -> Any:
     """To a writable array; `array.ctypes.data` takes three times as long, which counts in small files."""
-    return ctypes.byref(_Start.from_buffer(array))
+    return ctypes.byref(_Start.from_buffer(array))  # pyright: ignore[reportArgumentType] (the stubs of 3.11 lack it)
 
 
 def native_encoder(
