@@ -128,7 +128,7 @@ def make_cases(rows: int, columns: int, dtype: torch.dtype) -> list[Case]:
             [hidden, output],
             lambda x, w: ops.linear_cross_entropy(x, w, target, chunk_rows=rows),
             lambda x, w: cross_entropy(F.linear(x, w)),
-            rounds_share=0.1,
+            rounds_share=0.2,
         ),
     ]
 
