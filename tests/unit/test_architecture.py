@@ -81,3 +81,9 @@ def test_no_cycle_between_packages():
 def test_no_file_is_too_long():
     long = {str(file.relative_to(ROOT)): n for file in FILES if (n := len(file.read_text().splitlines())) > 400}
     assert not long, "two rooms in one"
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by their base names, and collects nothing where two agree."""
+    names = sorted(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert [one for one, other in itertools.pairwise(names) if one == other] == []
