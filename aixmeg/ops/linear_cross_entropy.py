@@ -31,6 +31,7 @@ from aixmeg.ops.cross_entropy import (
     statistics,
     token_losses,
 )
+from aixmeg.ops.weight_gradient import wgrad_gemm_accum
 
 CHUNK_ROWS = 1024
 """Tokens per chunk where the caller does not choose: of 49,152 ids in bf16, 100 MB of logits."""
@@ -79,9 +80,9 @@ def linear_cross_entropy(
             split.
         sequence_parallel: hidden is this rank's part of the sequence, gathered here; its gradient is scattered.
         chunk_rows: tokens whose logits exist at once.
-        accumulate_into_main_grad: add the weight's gradient to the float32 `weight.main_grad` where that exists, as
-            megatron-core's linear layers do with gradient_accumulation_fusion; else it is returned to autograd, summed
-            over chunks in float32 and rounded once.
+        accumulate_into_main_grad: add the weight's gradient to `weight.main_grad` where that exists, as megatron-core's
+            linear layers do with gradient_accumulation_fusion; else it is returned to autograd. Either way it is summed
+            over chunks in float32, and rounded once where the other is not float32.
         ignore_index: tokens of this target have loss 0 and no gradient.
         label_smoothing: see `vocab_parallel_cross_entropy`.
         z_loss: see `vocab_parallel_cross_entropy`.
@@ -143,7 +144,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
         flat, factor = _gathered(hidden, layout), _operand(weight)
         dhidden = torch.empty_like(flat) if wants_hidden else None
-        dweight = _weight_gradient(weight, ctx.main_grad) if wants_weight else None
+        dweight = _accumulator(weight, ctx.main_grad) if wants_weight else None
         logits, ctx.last_logits = ctx.last_logits, None  # a second backward pass makes them again
         grads = grad.reshape(-1)
         for first in reversed(range(0, flat.shape[0], layout.chunk_rows)):
@@ -157,14 +158,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if dhidden is not None:
                 dhidden[part] = logits @ factor
             if dweight is not None:
-                _add_product(dweight, logits, rows)
+                wgrad_gemm_accum(rows, logits, dweight)
             logits = None  # or two chunks' logits would exist at once
         if dhidden is not None:
             dhidden = _scattered(dhidden.view(*ctx.shape, hidden.shape[-1]), layout)
-        if ctx.main_grad is not None and dweight is not None:
-            dweight = _stand_in(weight)  # a saved leaf is the parameter itself
-        elif dweight is not None:
-            dweight = dweight.to(weight.dtype)
+        if dweight is not None:
+            dweight = _handed_over(dweight, weight, ctx.main_grad)
         return dhidden, dweight, None, None, None
 
 
@@ -202,19 +201,20 @@ def _scattered(dhidden: Tensor, layout: Layout) -> Tensor:
     return part
 
 
-def _weight_gradient(weight: Tensor, main_grad: Tensor | None) -> Tensor:
-    """[v/tp, h], where the products of all chunks are summed."""
-    return torch.zeros_like(weight, dtype=torch.float32) if main_grad is None else main_grad
+def _accumulator(weight: Tensor, main_grad: Tensor | None) -> Tensor:
+    """[v/tp, h] float32, where the products of all chunks are summed: main_grad itself if it is float32."""
+    if main_grad is not None and main_grad.dtype == torch.float32:
+        return main_grad
+    return torch.zeros_like(weight, dtype=torch.float32)
 
 
-def _add_product(dweight: Tensor, dlogits: Tensor, hidden: Tensor) -> None:
-    """dweight [v/tp, h] += dlogits [chunk, v/tp]ᵀ · hidden [chunk, h], summed in the dtype of dweight."""
-    if dlogits.dtype == dweight.dtype:
-        dweight.addmm_(dlogits.t(), hidden)
-    elif dlogits.is_cuda:
-        torch.addmm(dweight, dlogits.t(), hidden, out_dtype=dweight.dtype, out=dweight)
-    else:  # torch has no product of mixed precision here
-        dweight.addmm_(dlogits.t().to(dweight.dtype), hidden.to(dweight.dtype))
+def _handed_over(dweight: Tensor, weight: Tensor, main_grad: Tensor | None) -> Tensor | None:
+    """What autograd gets for the weight, whose gradient is in main_grad afterwards if there is one."""
+    if main_grad is None:
+        return dweight.to(weight.dtype)
+    if dweight is not main_grad:
+        main_grad.add_(dweight)
+    return _stand_in(weight)  # a saved leaf is the parameter itself
 
 
 def _stand_in(parameter: Any) -> Tensor | None:

@@ -27,13 +27,18 @@ VPP = {
 
 
 def config(
-    *, precision: str = "fp32", tied: bool = False, cross_entropy_chunk_rows: int | None = None, **parallel
-) -> Config:
+    *, precision: str = "fp32", tied: bool = False, cross_entropy_chunk_rows: int | None = None,
+    gradient_accumulation_fusion: bool = False, **parallel,
+) -> Config:  # fmt: skip
+    train = TrainConfig(
+        precision=precision, seed=7, cross_entropy_chunk_rows=cross_entropy_chunk_rows,
+        gradient_accumulation_fusion=gradient_accumulation_fusion,
+    )  # fmt: skip
     return Config(
         model=dataclasses.replace(MODEL, share_embeddings_and_output_weights=tied),
         tokenizer=TokenizerConfig(vocab_size=MODEL.vocab_size),
         parallel=ParallelConfig(**parallel),
-        train=TrainConfig(precision=precision, seed=7, cross_entropy_chunk_rows=cross_entropy_chunk_rows),
+        train=train,
     )
 
 

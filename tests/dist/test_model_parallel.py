@@ -12,6 +12,7 @@ TP = {"tensor_model_parallel_size": 2}
 PP = {"pipeline_model_parallel_size": 2}
 FUSED = {"cross_entropy_chunk_rows": 24}
 """Of a micro-batch's 64 tokens: chunks of 24, 24 and 16. The others hold all logits."""
+ACCUMULATED = {"gradient_accumulation_fusion": True}
 ON_TWO = {
     "tp2": TP,
     "tp2+sp": {**TP, "sequence_parallel": True},
@@ -24,6 +25,9 @@ ON_TWO = {
     "tp2+sp fused": {**TP, "sequence_parallel": True, **FUSED},
     "tp2+sp fused tied": {**TP, "sequence_parallel": True, "tied": True, **FUSED},
     "tp2+sp fused bf16": {**TP, "sequence_parallel": True, "precision": "bf16", **FUSED},
+    "tp2+sp fused accumulated": {**TP, "sequence_parallel": True, **FUSED, **ACCUMULATED},
+    "tp2 fused accumulated tied": {**TP, "tied": True, **FUSED, **ACCUMULATED},
+    "tp2+sp fused accumulated bf16": {**TP, "sequence_parallel": True, "precision": "bf16", **FUSED, **ACCUMULATED},
     "pp2 fused tied": {**PP, "tied": True, **FUSED},
     "dp2": {"use_distributed_optimizer": False},
     "dp2 zero1": {},

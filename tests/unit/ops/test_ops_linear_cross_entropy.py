@@ -78,7 +78,7 @@ def test_logits_are_made_again_but_for_the_last_chunk_s():
         count = 0
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            self.count += func in {torch.ops.aten.mm.default, torch.ops.aten.addmm_.default}
+            self.count += func in {torch.ops.aten.mm.default, torch.ops.aten.addmm_.default, torch.ops.aten.addmm.out}
             return func(*args, **(kwargs or {}))
 
     for chunks in (1, 2, 3):
@@ -160,6 +160,14 @@ def test_weight_gradient_goes_into_main_grad():
         weight.grad = None
         linear_cross_entropy(x, weight, target, accumulate_into_main_grad=True).backward(grad)
         assert weight.grad is None
+
+
+def test_a_main_grad_of_bf16_is_added_to_once():
+    x, weight, target, grad = case(10, 2, 16, 40, torch.bfloat16)
+    linear_cross_entropy(x, weight, target, chunk_rows=3).backward(grad)
+    weight.main_grad = torch.zeros(40, 16, dtype=torch.bfloat16)
+    linear_cross_entropy(x, weight, target, chunk_rows=3, accumulate_into_main_grad=True).backward(grad)
+    assert torch.equal(weight.main_grad, weight.grad)
 
 
 def test_without_a_main_grad_the_gradient_is_returned():
