@@ -207,7 +207,7 @@ def _has_rowwise(device: torch.device) -> bool:
     try:
         a, ones = torch.zeros(16, 16, device=device).to(E4M3), torch.ones(16, 1, device=device)
         _scaled_mm(a, a.t(), scale_a=ones, scale_b=ones.t(), out_dtype=torch.float32)
-    except (RuntimeError, ValueError, NotImplementedError):
+    except (RuntimeError, ValueError):  # torch has said it both ways
         return False
     return True
 

@@ -1,28 +1,12 @@
 // The FP8 ops' signatures, and their CPU kernels. `e5m2` picks that format, else e4m3.
 #include "../common/fp8.h"
 #include "../cpu/kernels.h"
+#include "cpu_rows.h"
 #include "fp8.h"
 
 namespace {
 using namespace aixmeg;
 using namespace aixmeg::bind;
-
-constexpr int64_t kGrain = 32768;  // elements worth handing to another thread
-
-template <class F>
-void by_type(const Tensor& tensor, const F& f) {
-  if (tensor.scalar_type() == ScalarType::Float)
-    f(float{});
-  else
-    f(bfloat16{});
-}
-
-template <class F>
-void over_rows(int64_t rows, int64_t elements_per_row, const F& f) {
-  if (rows == 0) return;
-  const int64_t grain = kGrain / (elements_per_row > 0 ? elements_per_row : 1) + 1;
-  torch::stable::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) { f(cpu::Rows{begin, end}); });
-}
 
 // The largest of magnitudes[count] and `start`.
 float largest(const float* magnitudes, int64_t count, float start) {

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from largest_tensor import LargestTensor
 
 from aixmeg.config import Config, ModelConfig, TokenizerConfig, TrainConfig
 from aixmeg.model.builder import build_model
@@ -22,19 +22,6 @@ def model(topology, chunk_rows, *, tied=False, precision="fp32"):
         train=TrainConfig(precision=precision, seed=3, cross_entropy_chunk_rows=chunk_rows),
     )  # fmt: skip
     return build_model(config, topology, device="cpu")[0]
-
-
-class LargestTensor(TorchDispatchMode):
-    """Remembers the most elements that one result of an op had."""
-
-    largest = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(value, torch.Tensor):
-                self.largest = max(self.largest, value.numel())
-        return result
 
 
 def train_once(chunk):

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from largest_tensor import LargestTensor
 from nearness import assert_near, leaf
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -89,19 +90,6 @@ def test_logits_are_made_again_but_for_the_last_chunk_s():
         with Products() as products, torch.no_grad():
             linear_cross_entropy(x, weight, target, chunk_rows=12 // chunks)
         assert products.count == chunks
-
-
-class LargestTensor(TorchDispatchMode):
-    """Remembers the most elements that one result of an op had."""
-
-    largest = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(value, torch.Tensor):
-                self.largest = max(self.largest, value.numel())
-        return result
 
 
 def largest_tensor(run):
