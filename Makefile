@@ -3,12 +3,14 @@
 # make bench        the benchmarks that need nothing but this machine (BENCHMARKS="sfim scrub" for some of them)
 # make gpu-check    on a GPU: build, GPU tests, benchmarks of ops and training steps, in under nine minutes
 # Variables: VENV (folder), PYTHON (3.11 or newer), TORCH (version), TORCH_INDEX (another package index for torch alone,
-# for instance the one of the smaller CPU builds), ARGS (for `aixmeg quickstart`, or for pytest)
+# for instance the one of the smaller CPU builds), ARGS (for `aixmeg quickstart`, or for pytest), TEST_WORKERS (processes
+# that run tests; many tests start several ranks each)
 VENV ?= .venv
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 ARGS ?=
+TEST_WORKERS ?= 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
@@ -53,7 +55,7 @@ $(VENV)/.dev: $(VENV)/.installed
 	@touch $@
 
 test: dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .
