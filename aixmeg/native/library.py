@@ -12,7 +12,7 @@ from aixmeg.errors import UserError
 
 VERSION: Final = 2
 """Of csrc/data/version.cpp."""
-SYNTAX_VERSION: Final = 4
+SYNTAX_VERSION: Final = 5
 """Of csrc/syntax/parse.c."""
 _BUILD: Final = "python setup.py build_ext --inplace"
 

@@ -1,8 +1,16 @@
-// tree-sitter's own C library, from the unpacked source distribution that setup.py puts on the include path, and the
-// one thing it lacks: a bound on what a grammar's scanner reads. The library reports progress between tokens, so a
-// scanner that never returns, as Perl's on some garbage, would never be noticed.
+// tree-sitter's own C library, from the unpacked source distribution that setup.py puts on the include path, with its
+// memory from an arena, and the one thing it lacks: a bound on what a grammar's scanner reads. The library reports
+// progress between tokens, so a scanner that never returns, as Perl's on some garbage, would never be noticed.
+#include "arena.h"
+
+#define ts_malloc arena_malloc
+#define ts_calloc arena_calloc
+#define ts_realloc arena_realloc
+#define ts_free arena_free
 #include "lib.c"
 #include "syntax.h"
+
+_Thread_local Arena* aixmeg_arena;
 
 // Characters scanned in one step; a step is also what tree-sitter reports, once per hundred operations.
 enum { kCharactersPerStep = 1024 };

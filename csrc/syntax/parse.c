@@ -1,6 +1,7 @@
 // Parses one file with tree-sitter, within a bound of steps. Plain C functions, called by ctypes, which releases the
-// GIL. A parser is for one thread at a time; nothing else is kept between calls. Out of memory aborts, as in
-// tree-sitter itself.
+// GIL. An arena is for one thread at a time and holds one tree; nothing else is kept between calls. Out of memory
+// aborts, as in tree-sitter itself.
+#include "arena.h"
 #include "syntax.h"
 
 static const char* read_rest(void* payload, uint32_t offset, TSPoint point, uint32_t* bytes) {
@@ -19,42 +20,51 @@ static bool out_of_steps(TSParseState* state) {
 // Release of tree-sitter's core that this library holds.
 AIXMEG_API const char* aixmeg_syntax_core(void) { return AIXMEG_TREE_SITTER; }
 
-AIXMEG_API int32_t aixmeg_syntax_version(void) { return 4; }
+AIXMEG_API int32_t aixmeg_syntax_version(void) { return 5; }
 
-// A parser; null when the language's ABI is not one that this core reads.
-AIXMEG_API TSParser* aixmeg_syntax_parser_new(const TSLanguage* language) {
+// Whether this core reads the language's ABI.
+AIXMEG_API bool aixmeg_syntax_reads(const TSLanguage* language) {
   uint32_t abi = ts_language_abi_version(language);
-  if (abi < TREE_SITTER_MIN_COMPATIBLE_LANGUAGE_VERSION || abi > TREE_SITTER_LANGUAGE_VERSION) return NULL;
-  TSParser* parser = ts_parser_new();
-  aixmeg_count_scans(parser);
-  if (ts_parser_set_language(parser, language)) return parser;
-  ts_parser_delete(parser);
-  return NULL;
+  return abi >= TREE_SITTER_MIN_COMPATIBLE_LANGUAGE_VERSION && abi <= TREE_SITTER_LANGUAGE_VERSION;
 }
 
-AIXMEG_API void aixmeg_syntax_parser_delete(TSParser* parser) { ts_parser_delete(parser); }
+// Memory for the trees of one thread, one after the other.
+AIXMEG_API Arena* aixmeg_syntax_arena_new(void) { return calloc(1, sizeof(Arena)); }
 
-// Parses within `limit` steps (tree-sitter's progress reports and kilobytes scanned). Returns the tree and its number
-// of nodes, or null when the bound was exceeded.
-AIXMEG_API TSTree* aixmeg_syntax_parse(TSParser* parser, const char* source, uint32_t length, uint64_t limit,
-                                       uint32_t* nodes) {
+AIXMEG_API void aixmeg_syntax_arena_delete(Arena* arena) {
+  arena_reset(arena, 0);
+  free(arena);
+}
+
+// Gives back the memory of the arena's tree.
+AIXMEG_API void aixmeg_syntax_release(Arena* arena) { arena_reset(arena, kArenaKept); }
+
+// Parses within `limit` steps (tree-sitter's progress reports and kilobytes scanned). Returns the tree, which lies in
+// the arena until that is released, and its number of nodes; or null when the bound was exceeded.
+AIXMEG_API TSTree* aixmeg_syntax_parse(Arena* arena, const TSLanguage* language, const char* source, uint32_t length,
+                                       uint64_t limit, uint32_t* nodes) {
+  aixmeg_arena = arena;
   Input input = {.source = source, .length = length, .limit = limit};
   TSInput reader = {&input, read_rest, TSInputEncodingUTF8, NULL};
   TSParseOptions options = {&input, out_of_steps};
-  TSTree* volatile tree = NULL;  // behind the jump it is what it was
-  // Out of a scanner the way leads past frames of C that own nothing; what the parser holds, the reset frees.
-  if (setjmp(input.out) == 0) tree = ts_parser_parse_with_options(parser, NULL, reader, options);
+  TSParser* parser = ts_parser_new();  // a new one each time: a parser keeps memory between files
+  TSTree* volatile tree = NULL;        // behind the jump it is what it was
+  aixmeg_count_scans(parser);
+  // Out of a scanner the way leads past frames of C that own nothing.
+  if (ts_parser_set_language(parser, language) && setjmp(input.out) == 0) {
+    tree = ts_parser_parse_with_options(parser, NULL, reader, options);
+  }
+  ts_parser_delete(parser);  // also what the grammar's scanner holds, which is not the arena's
   if (tree == NULL) {
-    ts_parser_reset(parser);
+    arena_reset(arena, kArenaKept);
     return NULL;
   }
   *nodes = ts_node_descendant_count(ts_tree_root_node(tree));
   return tree;
 }
 
-AIXMEG_API void aixmeg_syntax_tree_delete(TSTree* tree) { ts_tree_delete(tree); }
-
-// Bytes inside outermost error nodes, each missing token counted as one. Looks only where there are errors.
+// Bytes inside outermost error nodes, each missing token counted as one. Looks only where there are errors. The tree
+// is the one that this thread parsed last.
 AIXMEG_API uint64_t aixmeg_syntax_error_bytes(const TSTree* tree) {
   TSNode root = ts_tree_root_node(tree);
   if (!ts_node_has_error(root)) return 0;

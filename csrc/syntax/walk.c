@@ -37,7 +37,8 @@ typedef struct {
 static void push(Stack* stack, const TSLanguage* language, Subtree tree, uint32_t start, int32_t row, TSFieldId field) {
   if (stack->size == stack->capacity) {
     stack->capacity = stack->capacity ? 2 * stack->capacity : 64;
-    stack->levels = ts_realloc(stack->levels, stack->capacity * sizeof(Level));
+    stack->levels = realloc(stack->levels, stack->capacity * sizeof(Level));
+    if (!stack->levels) abort();
   }
   Level* level = &stack->levels[stack->size++];
   level->next = ts_subtree_children(tree);
@@ -102,7 +103,7 @@ AIXMEG_API int64_t aixmeg_syntax_columns(const TSTree* tree, uint32_t capacity, 
     do {
       while (stack.size > 0 && stack.levels[stack.size - 1].next == stack.levels[stack.size - 1].end) stack.size--;
       if (stack.size == 0) {
-        ts_free(stack.levels);
+        free(stack.levels);
         return rows;
       }
       Level* level = &stack.levels[stack.size - 1];
