@@ -96,7 +96,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command(
         help="train the model (under torchrun, srun or mpirun, or alone)",
         target="aixmeg.train.command:train",
-        sections=("paths", "data", "model", "parallel", "optimizer", "train"),
+        sections=("paths", "data", "model", "parallel", "optimizer", "train", "checkpoint", "health"),
         arguments=(_option("--resume", action="store_true", help="go on from the newest checkpoint, if there is one"),),
     ),
     "convert to-hf": Command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -84,13 +85,30 @@ def sync(path: Path) -> None:
 
 
 def replace_folder(temporary: Path, final: Path) -> None:
-    """Put the finished folder `temporary` in the place of `final`, which may exist."""
+    """Put the finished folder `temporary` in the place of `final`, which may exist.
+
+    Where the file system can exchange names (Linux, local disks), `final` is there at every moment.
+    """
     old = final.with_name(f".{final.name}.{os.getpid()}.old")
-    if final.exists():
+    if not final.exists():
+        temporary.rename(final)
+    elif _exchange(temporary, final):
+        temporary.rename(old)
+    else:
         final.rename(old)
-    temporary.rename(final)
+        temporary.rename(final)
     sync(final.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step, if kernel and file system offer it."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename(here, os.fsencode(one), here, os.fsencode(other), swap) == 0
 
 
 def sha256_file(path: Path) -> str:

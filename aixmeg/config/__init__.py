@@ -1,7 +1,9 @@
 """Configuration: frozen dataclasses, YAML, cross-section rules. Imports no torch."""
 
+from aixmeg.config.checkpoint import CheckpointConfig
 from aixmeg.config.corpus import CorpusConfig
 from aixmeg.config.data import DataConfig
+from aixmeg.config.health import HealthConfig
 from aixmeg.config.load import apply_overrides, check_tree, dump_config, load_config, read_yaml
 from aixmeg.config.packing import PackingConfig
 from aixmeg.config.presets import PRESETS
@@ -18,9 +20,11 @@ from aixmeg.config.validate import conflicts
 
 __all__ = [
     "PRESETS",
+    "CheckpointConfig",
     "Config",
     "CorpusConfig",
     "DataConfig",
+    "HealthConfig",
     "ModelConfig",
     "OptimizerConfig",
     "PackingConfig",

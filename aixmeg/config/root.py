@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from aixmeg.config.checkpoint import CheckpointConfig
 from aixmeg.config.corpus import CorpusConfig
 from aixmeg.config.data import DataConfig
+from aixmeg.config.health import HealthConfig
 from aixmeg.config.sections import (
     ModelConfig,
     OptimizerConfig,
@@ -29,6 +31,8 @@ class Config:
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
 
 
 def sections(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:

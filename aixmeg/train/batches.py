@@ -47,7 +47,7 @@ def step_samples(step: int, *, global_batch_size: int) -> range:
     return range(step * global_batch_size, (step + 1) * global_batch_size)
 
 
-def rank_samples(samples: range, *, dp_rank: int, dp_size: int) -> range:
+def rank_samples(samples: Sequence[int], *, dp_rank: int, dp_size: int) -> Sequence[int]:
     """The contiguous part of `samples` that one data-parallel rank trains on; their number must divide evenly."""
     share = len(samples) // dp_size
     return samples[dp_rank * share : (dp_rank + 1) * share]
@@ -60,7 +60,12 @@ def make_batch(rows: Sequence[np.ndarray], device: torch.device) -> Batch:
 
 
 def micro_batches(
-    dataset: Samples, samples: range, *, micro_batch_size: int, device: torch.device, step: range | None = None
+    dataset: Samples,
+    samples: Sequence[int],
+    *,
+    micro_batch_size: int,
+    device: torch.device,
+    step: Sequence[int] | None = None,
 ) -> Iterator[Batch]:
     """The micro-batches of one rank and step, in order.
 

@@ -1,16 +1,14 @@
-"""Save and load a training; weights alone for conversion and generation."""
+"""Load a training, the newest checkpoint that is whole; weights alone for conversion and generation."""
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
-from aixmeg.config import Config
 from aixmeg.errors import UserError
 from aixmeg.parallel.adam_resume import check_steps
 from aixmeg.parallel.topology import Topology
@@ -18,79 +16,79 @@ from aixmeg.train import torch_dist
 from aixmeg.train.build import Training, whole_parameters
 from aixmeg.train.folders import (
     Manifest,
+    changed_files,
+    damage,
     find_latest,
     latest_checkpoint,
-    publish,
+    list_checkpoints,
+    point_to,
     read_manifest,
-    temporary_folder,
+    set_aside,
+    step_of,
+    verify,
 )
-from aixmeg.train.state import SHARDING, load_models, load_training, model_state, training_state
-from aixmeg.train.together import on_rank_zero
+from aixmeg.train.manifest import compare, describe
+from aixmeg.train.skip import Skipped
+from aixmeg.train.state import load_models, load_training, model_state, training_state
+from aixmeg.train.together import on_every_rank, on_rank_zero
 
-__all__ = ["describe", "latest_checkpoint", "load_checkpoint", "load_model_weights", "save_checkpoint"]
-
-_EXACT = {"train": ("seed", "global_batch_size", "precision")}
-"""Options besides the model's and the data that decide the numbers of the following steps."""
-_ANY_WEIGHTS = (
-    "layer_set", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "first_last_layers_bf16",
-    "num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16",
-)  # fmt: skip
-"""Options of the model that change how it computes, not what its weights are."""
+__all__ = ["find_whole", "latest_checkpoint", "load_checkpoint", "load_model_weights", "restore"]
 
 
-def describe(config: Config, *, step: int, data: dict[str, Any]) -> Manifest:
-    """What aixmeg.json says of a checkpoint; `data` identifies the tokenizer and the training tokens."""
-    return {
-        "step": step,
-        "consumed_samples": step * config.train.global_batch_size,
-        "model": dataclasses.asdict(config.model),
-        "train": {name: getattr(config.train, name) for name in _EXACT["train"]},
-        "optimizer": dataclasses.asdict(config.optimizer),
-        "parallel": dataclasses.asdict(config.parallel),
-        "data": data,
-    }
+def load_checkpoint(
+    training: Training, run: Path, *, data: dict[str, Any], skipped: Skipped | None = None
+) -> tuple[Manifest | None, list[str]]:
+    """Continue from the newest checkpoint that is undamaged; collective.
 
-
-def save_checkpoint(training: Training, run: Path, step: int, *, data: dict[str, Any]) -> Path:
-    """Write the checkpoint of `step` under a temporary name and publish it when complete; collective.
-
-    Raises:
-        UserError: the disk refuses it; the earlier checkpoints and `latest` are untouched, and nothing is left of it.
-    """
-    temporary = temporary_folder(run, step)
-    manifest = describe(training.config, step=step, data=data)
-    try:
-        on_rank_zero(lambda: _make_empty(temporary))
-        with whole_parameters(training):
-            state = training_state(
-                training.models, training.optimizer, training.topology, loading=False, with_random=True
-            )
-            torch_dist.save(state, temporary, metadata=SHARDING)
-        keep = training.config.train.keep_checkpoints
-        return on_rank_zero(lambda: publish(run, step, manifest, keep=keep))
-    except (OSError, UserError) as error:
-        on_rank_zero(lambda: shutil.rmtree(temporary, ignore_errors=True))
-        cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError(
-            f"cannot save the checkpoint of step {step} in {temporary.parent}: {cause}; earlier checkpoints are "
-            "untouched: free space, then go on with --resume"
-        ) from error
-
-
-def load_checkpoint(training: Training, run: Path, *, data: dict[str, Any]) -> tuple[int, list[str]]:
-    """Continue from the newest checkpoint; collective.
+    Damaged ones are set aside, with a notice, when there is an older one to go on from.
 
     Returns:
-        Its step, 0 where there is none yet, and notices for the user.
+        Its table of contents, None where there is no checkpoint yet, and notices for the user.
 
     Raises:
-        UserError: it is incomplete, or belongs to another model, seed, batch size, precision or data.
+        UserError: none is whole, or it belongs to another model, seed, batch size, precision or data.
     """
-    folder = on_rank_zero(lambda: find_latest(run))
-    if folder is None:
-        return 0, [f"no checkpoint in {run} yet: starting from step 0"]
-    manifest = on_rank_zero(lambda: read_manifest(folder))
-    notices = _compare(manifest, describe(training.config, step=manifest["step"], data=data), folder)
+    newest = on_rank_zero(lambda: find_latest(run))
+    if newest is None:
+        return None, [f"no checkpoint in {run} yet: starting from step 0"]
+    folders = on_rank_zero(lambda: [folder for folder in list_checkpoints(run) if step_of(folder) <= step_of(newest)])
+    folder, manifest, damaged = find_whole(folders, verify=training.config.checkpoint.verify)
+    wanted = describe(training.config, step=manifest["step"], data=data, skipped=skipped)
+    notices = compare(manifest, wanted, folder)
+    if damaged:
+        notices = [*on_rank_zero(lambda: _set_aside(damaged, folder)), *notices]
+    restore(training, folder, manifest)
+    return manifest, [f"continuing from {folder}", *notices]
+
+
+def find_whole(folders: Sequence[Path], *, verify: bool) -> tuple[Path, Manifest, dict[Path, str]]:
+    """The newest undamaged checkpoint, its table of contents, and what is wrong with newer ones; collective.
+
+    Args:
+        folders: oldest first.
+        verify: read every file and compare its SHA-256; the ranks share the work.
+
+    Raises:
+        UserError: none is whole; says what is wrong with the newest.
+    """
+    damaged: dict[Path, str] = {}
+    for folder in reversed(folders):
+        manifest, problem = on_rank_zero(lambda folder=folder: _read(folder))
+        if manifest is not None and verify:
+            problem = _changed(folder, manifest)
+        if manifest is not None and problem is None:
+            return folder, manifest, damaged
+        damaged[folder] = str(problem)
+    rest = "" if len(damaged) == 1 else f"; the {len(damaged) - 1} before it are damaged too"
+    raise UserError(f"{next(iter(damaged.values()))}{rest}")
+
+
+def restore(training: Training, folder: Path, manifest: Manifest) -> None:
+    """Fill weights, optimizer and, in the same layout, random-number states; collective.
+
+    Raises:
+        UserError: the checkpoint cannot be read.
+    """
     same_layout = all(
         manifest["parallel"][name] == getattr(training.config.parallel, name)
         for name in ("tensor_model_parallel_size", "pipeline_model_parallel_size")
@@ -101,7 +99,6 @@ def load_checkpoint(training: Training, run: Path, *, data: dict[str, Any]) -> t
         )
         load_training(training.models, training.optimizer, torch_dist.load(request, folder))
     check_steps(training.optimizer, manifest["step"])
-    return manifest["step"], [f"continuing from {folder}", *notices]
 
 
 def load_model_weights(
@@ -112,35 +109,32 @@ def load_model_weights(
     Collective over all ranks of `topology`; a single process reads any layout. Returns aixmeg.json.
 
     Raises:
-        UserError: no such checkpoint, incomplete, or of another model.
+        UserError: no such checkpoint, incomplete, damaged, or of another model.
     """
     del topology  # the sharding of each weight is known to the model; the argument says that ranks must be set up
     folder = latest_checkpoint(run, step)
-    manifest = read_manifest(folder)
+    manifest = verify(folder)
     load_models(models, torch_dist.load(model_state(models), folder))
     return manifest
 
 
-def _make_empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def _read(folder: Path) -> tuple[Manifest | None, str | None]:
+    try:
+        return read_manifest(folder), None
+    except UserError as error:
+        return None, str(error)
 
 
-def _compare(saved: Manifest, wanted: Manifest, folder: Path) -> list[str]:
-    """Refuse another model, seed, batch or data; return what else differs, as notices."""
-    refused, noticed = [], []
-    for section in ("model", "train", "data", "optimizer", "parallel"):
-        for name in sorted(saved[section].keys() | wanted[section].keys()):
-            old, new = saved[section].get(name), wanted[section].get(name)
-            if old == new:
-                continue
-            text = f"{section}.{name} was {old!r}, is now {new!r}"
-            free = section in ("optimizer", "parallel") or (section == "model" and name in _ANY_WEIGHTS)
-            (noticed if free else refused).append(text)
-    if refused:
-        raise UserError(
-            f"the checkpoint {folder} belongs to another training:\n"
-            + "\n".join(f"  - {text}" for text in refused)
-            + "\nset these back to resume it, or start a new run with another --paths.run"
-        )
-    return noticed
+def _changed(folder: Path, manifest: Manifest) -> str | None:
+    """What is wrong with the files' bytes; every rank reads its part of them."""
+    rank, ranks = dist.get_rank(), dist.get_world_size()
+    found: list[Any] = [None] * ranks
+    dist.all_gather_object(found, on_every_rank(lambda: changed_files(folder, manifest, part=rank, parts=ranks)))
+    changed = sorted(name for part in found for name in part)
+    return damage(folder, changed) if changed else None
+
+
+def _set_aside(damaged: dict[Path, str], whole: Path) -> list[str]:
+    """Rename damaged checkpoints once `latest` names the one that is whole; notices."""
+    point_to(whole)
+    return [f"{problem.split(';')[0]}; it is {set_aside(folder)} now" for folder, problem in damaged.items()]

@@ -55,6 +55,7 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     from aixmeg.train.metrics import open_metrics
     from aixmeg.train.progress import TrainProgress
     from aixmeg.train.run_folder import check_inputs, prepare_run, write_run
+    from aixmeg.train.skip import read_skipped
     from aixmeg.train.together import on_every_rank, on_rank_zero
 
     # 1. Inputs and run directory, before anything large is built.
@@ -68,7 +69,9 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     # 2. Model and optimizer, as initialised or as an earlier process left them.
     topology = Topology.create(config.parallel, config.train.seed)
     training = build_training(config, topology, launch.device)
-    start, notices = load_checkpoint(training, run, data=identity) if resume else (0, [])
+    skipped = on_rank_zero(lambda: read_skipped(run))
+    found, notices = load_checkpoint(training, run, data=identity, skipped=skipped) if resume else (None, [])
+    start, history = (found["step"], found["health"]) if found is not None else (0, ())
     on_rank_zero(lambda: write_run(config, inputs, ranks=launch.world_size))
 
     # megatron-core collects garbage at every save; without what is there for good, that takes milliseconds.
@@ -82,7 +85,9 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     ):
         for notice in notices:
             progress.say(notice)
-        run_loop(training, inputs, run=run, start=start, metrics=metrics, progress=progress)
+        run_loop(
+            training, inputs, run=run, start=start, metrics=metrics, progress=progress, skipped=skipped, history=history
+        )
 
     # 4. Leave together, so that no rank sees another one's connection break.
     torch.distributed.barrier()

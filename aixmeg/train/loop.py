@@ -3,48 +3,77 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aixmeg.errors import UserError
 from aixmeg.train.batches import micro_batches, rank_samples, step_samples
 from aixmeg.train.build import Training
-from aixmeg.train.checkpoint import save_checkpoint
 from aixmeg.train.evaluate import evaluate
+from aixmeg.train.health import Health
 from aixmeg.train.inputs import Inputs
+from aixmeg.train.manifest import describe
 from aixmeg.train.metrics import Metrics
 from aixmeg.train.progress import TrainProgress
+from aixmeg.train.recovery import Recovered, roll_back
+from aixmeg.train.saver import Saver
 from aixmeg.train.schedule import learning_rate
 from aixmeg.train.signals import StopSignal
-from aixmeg.train.step import StepResult, train_step
+from aixmeg.train.skip import Skipped
+from aixmeg.train.step import train_step
 from aixmeg.train.together import on_rank_zero
 
 
 def run_loop(
-    training: Training, inputs: Inputs, *, run: Path, start: int, metrics: Metrics | None, progress: TrainProgress
+    training: Training,
+    inputs: Inputs,
+    *,
+    run: Path,
+    start: int,
+    metrics: Metrics | None,
+    progress: TrainProgress,
+    skipped: Skipped | None = None,
+    history: Sequence[Sequence[float]] = (),
 ) -> None:
     """Train from step `start` (already done) to the last, or until a signal asks to stop; collective.
 
-    `metrics` is rank 0's, None elsewhere.
+    Args:
+        training: model and optimizer, as they are after step `start`.
+        inputs: the datasets.
+        run: run directory.
+        start: last step done.
+        metrics: rank 0's, None elsewhere.
+        progress: what the user sees.
+        skipped: samples that are left out.
+        history: of `Health`, as the checkpoint holds it.
 
     Raises:
-        UserError: the loss or gradient is not finite, or the disk refuses a write.
+        UserError: the loss or gradient is broken and there is no way back, or the disk refuses a write.
     """
     options = training.config.train
     clock = _Clock(options.global_batch_size * training.config.model.seq_length)
-    with StopSignal() as signal:
-        for step in range(start + 1, options.steps + 1):
-            # 1. This rank's micro-batches; the samples of a step depend on nothing but its number.
-            samples = step_samples(step - 1, global_batch_size=options.global_batch_size)
+    health, skipped, step = Health(training.config.health, history), skipped or Skipped(), start
+    with StopSignal() as signal, Saver(training, run, asynchronous=training.config.checkpoint.asynchronous) as saver:
+        while step < options.steps:
+            step += 1
+            # 1. This rank's micro-batches; the samples of a step depend on its number and what is left out alone.
+            samples = skipped.samples(step_samples(step - 1, global_batch_size=options.global_batch_size))
             mine = rank_samples(samples, dp_rank=training.topology.dp_rank, dp_size=training.topology.dp_size)
             size, device = options.micro_batch_size, training.device
             batches = list(micro_batches(inputs.train, mine, micro_batch_size=size, device=device, step=samples))
 
-            # 2. Forward, backward, update.
+            # 2. Forward, backward, update; a broken step sends the training back to a good one.
             lr = learning_rate(step, training.config.optimizer, steps=options.steps)
             result = train_step(training, batches, lr=lr, flag=lambda: signal.requested is not None)
-            if not result.finite:
-                raise UserError(_not_finite(result, step, samples))
+            reason = health.judge(loss=result.loss, grad_norm=result.grad_norm)
+            if reason is not None:
+                saver.wait()
+                back = roll_back(
+                    training, run, step=step, samples=samples, skipped=skipped, result=result, reason=reason
+                )
+                step, skipped = _go_back(back, health, metrics, progress)
+                clock.restart()
+                continue
 
             # 3. Metrics.
             last = result.flag or step == options.steps
@@ -63,13 +92,28 @@ def run_loop(
                 _write(metrics, {"kind": "valid", "step": step, **losses})
                 clock.restart()
 
-            # 5. Checkpoint.
+            # 5. Checkpoint, written beside the next steps; before the end it is waited for.
             if _due(step, options.save_interval, last):
-                progress.say(f"saved {save_checkpoint(training, run, step, data=inputs.identity)}")
+                manifest = describe(
+                    training.config, step=step, data=inputs.identity, skipped=skipped, health=health.state()
+                )
+                saver.save(step, manifest)
+                if last:
+                    saver.wait(final=True)
                 clock.restart()
+            for message in saver.news():
+                progress.say(message)
             if result.flag:
                 progress.say(f"stopped after step {step} by a signal; go on with --resume")
                 return
+
+
+def _go_back(back: Recovered, health: Health, metrics: Metrics | None, progress: TrainProgress) -> tuple[int, Skipped]:
+    """Forget the steps after the one that was restored; that step, and what is left out from now on."""
+    health.restore(back.health)
+    on_rank_zero(lambda: metrics.rewind(back.step) if metrics is not None else None)
+    progress.say(back.notice)
+    return back.step, back.skipped
 
 
 class _Clock:
@@ -118,12 +162,4 @@ def _write(metrics: Metrics | None, record: dict[str, Any]) -> None:
 def _shown(losses: dict[str, float | None]) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4f}'}" for name, value in losses.items()
-    )
-
-
-def _not_finite(result: StepResult, step: int, samples: range) -> str:
-    return (
-        f"step {step}: loss {result.loss}, gradient norm {result.grad_norm}, on samples {samples.start} to "
-        f"{samples.stop - 1}; this step is not saved. Lower optimizer.lr, lengthen optimizer.warmup_steps or look at "
-        "these samples, then go on with --resume"
     )

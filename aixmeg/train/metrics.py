@@ -60,6 +60,11 @@ class Metrics:
         except OSError as error:
             raise write_error(self.path, error) from error
 
+    def rewind(self, step: int) -> None:
+        """Forget all records after `step`, since the run goes on from there."""
+        self.close()
+        self.__init__(self.path.parent, resumed_step=step)
+
     def close(self) -> None:
         """Flush and close both. A full disk has been reported by then, or costs no more than TensorBoard's tail."""
         for part in (self._file, self._board):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
-import platform
 import shutil
 from pathlib import Path
 from typing import Any
 
-import aixmeg
 from aixmeg.config import Config, dump_config
 from aixmeg.data.turns import epoch_folder
 from aixmeg.errors import UserError
@@ -17,6 +14,7 @@ from aixmeg.files import atomic_write, read_json, replace_folder, sha256_file, w
 from aixmeg.model.names import count_parameters
 from aixmeg.train.folders import checkpoints_folder, list_checkpoints, remove_unfinished
 from aixmeg.train.inputs import Inputs
+from aixmeg.train.manifest import versions
 
 _TOKENIZER = "tokenizer.model"
 
@@ -104,12 +102,6 @@ def write_run(config: Config, inputs: Inputs, *, ranks: int) -> None:
         },
     )
     _copy_tokenizer(config.paths.at("tokenizer"), run / "tokenizer")
-
-
-def versions() -> dict[str, str]:
-    """What the numbers of a run depend on."""
-    found = {"aixmeg": aixmeg.__version__, "python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in ("torch", "megatron-core", "numpy")}
 
 
 def _copy_tokenizer(source: Path, target: Path) -> None:

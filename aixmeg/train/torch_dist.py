@@ -1,20 +1,29 @@
-"""Write and read megatron-core's `torch_dist` checkpoint format, synchronously and inside the training processes.
+"""Write and read megatron-core's `torch_dist` checkpoint format inside the training processes, beside the training.
 
-The folder is what `megatron.core.dist_checkpointing.save` would write, and its `load` reads it. Two things differ on
-the way there. Its default writer spawns a manager process and forks one writer per file, which at the first save of a
-69 MB checkpoint took 1.7 s against 0.2 s here (two ranks, two cores) and forks processes that hold threads; torch's own
-synchronous writer needs neither. And there a full disk raises on the rank that meets it while the others wait for
-ever; here every phase ends with all ranks agreeing on its outcome.
+The folder is what `megatron.core.dist_checkpointing.save` would write, and its `load` reads it. Three things differ on
+the way there. Its asynchronous writer keeps a process that it spawns, and forks one writer per file from processes that
+hold threads; here `prepare` copies what the rank writes to host memory and `write` may run in a thread. Its ranks agree
+over the training's own process group; here `write` takes a group of its own, so that both go on at once. And there a
+full disk raises on the rank that meets it while the others wait for ever; here every phase ends with all ranks agreeing
+on its outcome. The SHA-256 of a file is taken from the bytes on their way to the disk.
 
 The format holds pickles (`.metadata`): load only checkpoints that you trust.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import hashlib
+import os
 import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import torch.distributed as dist
+from megatron.core.dist_checkpointing import ShardedTensor
 from megatron.core.dist_checkpointing.core import CheckpointingConfig, CheckpointingException, save_config
 from megatron.core.dist_checkpointing.serialization import load as load_sharded
 from megatron.core.dist_checkpointing.state_dict_utils import save_preprocess
@@ -24,40 +33,75 @@ from megatron.core.dist_checkpointing.strategies.torch import (
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
+from torch.distributed import ProcessGroup
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
+from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
-from torch.distributed.checkpoint.state_dict_saver import save as save_torch
 from torch.distributed.checkpoint.storage import WriteResult
 from torch.futures import Future
 
 from aixmeg.errors import UserError
-from aixmeg.train.together import on_rank_zero
+from aixmeg.train.together import gather_on_zero, on_every_rank, on_rank_zero
 
 ShardedState = dict[str, Any]
 
 
-def save(state: ShardedState, folder: Path, *, metadata: dict[str, Any]) -> None:
-    """Write `state` into the existing, empty `folder`; collective.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What this rank has to write; nothing in it is touched by the training any more if it was copied."""
+
+    folder: Path
+    writer: _Writer
+    planner: SavePlanner
+    plan: SavePlan
+    common: dict[str, Any]
+    """Plain values, equal on all ranks."""
+    metadata: Metadata | None
+    """Where each tensor lies; on rank 0 only."""
+
+
+def prepare(state: ShardedState, folder: Path, *, metadata: dict[str, Any], host_copy: bool) -> Prepared:
+    """Decide which rank writes what into the existing, empty `folder`; collective.
 
     Args:
         state: sharded tensors, and plain values that are equal on all ranks.
         folder: seen by all ranks.
         metadata: how the state is sharded; stored, and given back to those who load.
-
-    Raises:
-        OSError: a rank's write failed; raised on every rank.
+        host_copy: copy the tensors to host memory, so that training may go on.
     """
     sharded, common = save_preprocess({**state, "content_metadata": metadata})
-    on_rank_zero(lambda: TorchCommonSaveStrategy("torch", 1).save_common(common, folder))
     by_key, *_ = _replace_state_dict_keys_with_sharded_keys(dict(sharded), keep_only_main_replica=True)
+    if host_copy:
+        common = copy.deepcopy(common)
+        for shard in (one for shards in by_key.values() for one in shards):
+            if isinstance(shard, ShardedTensor) and shard.data is not None:
+                shard.data = shard.data.detach().to("cpu", copy=True)
     planner = MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False)
-    try:
-        save_torch(mcore_to_pyt_state_dict(by_key), storage_writer=_Writer(folder), planner=planner)
-    except CheckpointException as error:
-        refused = [failure for failure, _ in error.failures.values() if isinstance(failure, OSError)]
-        raise (refused[0] if refused else error) from error
-    on_rank_zero(lambda: save_config(CheckpointingConfig("torch_dist", 1), str(folder)))
+    writer, rank = _Writer(folder), dist.get_rank()
+    planner.set_up_planner(
+        state_dict=mcore_to_pyt_state_dict(by_key), storage_meta=writer.storage_meta(), is_coordinator=rank == 0
+    )
+    writer.set_up_storage_writer(rank == 0, rank=rank, use_collectives=True)
+    plan, whole = _agree(planner, writer, writer.prepare_local_plan(planner.create_local_plan()))
+    return Prepared(
+        folder=folder, writer=writer, planner=planner, plan=planner.finish_plan(plan), common=common, metadata=whole
+    )
+
+
+def write(prepared: Prepared, group: ProcessGroup | None = None) -> dict[str, str]:
+    """Write what was prepared; collective over `group`, all ranks (None: the training's own).
+
+    Returns:
+        On rank 0, SHA-256 of the files that hold tensors, by name.
+
+    Raises:
+        UserError: a rank's write failed; raised on every rank.
+    """
+    results = on_every_rank(lambda: _write_rank(prepared), group)
+    everything = gather_on_zero((results, prepared.writer.digests), group)
+    on_rank_zero(lambda: _write_zero(prepared, [found for found, _ in everything]), group)
+    return {name: digest for _, digests in everything for name, digest in digests.items()}
 
 
 def load(state: ShardedState, folder: Path) -> ShardedState:
@@ -77,8 +121,51 @@ def load(state: ShardedState, folder: Path) -> ShardedState:
     return loaded
 
 
+def _agree(planner: SavePlanner, writer: _Writer, local: SavePlan) -> tuple[SavePlan, Metadata | None]:
+    """This rank's part of the global plan, and on rank 0 the table of contents."""
+    every = gather_on_zero(local)
+    made: list[Any] = [None, None]
+
+    def make() -> None:
+        plans, made[1] = planner.create_global_plan(every)
+        made[0] = writer.prepare_global_plan(plans)
+
+    on_rank_zero(make)
+    mine: list[Any] = [None]
+    dist.scatter_object_list(mine, made[0], src=0)
+    return mine[0], made[1]
+
+
+def _write_rank(prepared: Prepared) -> list[WriteResult]:
+    try:
+        return prepared.writer.write_data(prepared.plan, prepared.planner).value()
+    except OSError as error:
+        raise UserError(error.strerror or str(error)) from error
+
+
+def _write_zero(prepared: Prepared, results: list[list[WriteResult]]) -> None:
+    """The files that there is one of; the table of contents of the tensors last."""
+    folder = prepared.folder
+    try:
+        TorchCommonSaveStrategy("torch", 1).save_common(prepared.common, folder)
+        save_config(CheckpointingConfig("torch_dist", 1), str(folder))
+        assert prepared.metadata is not None
+        prepared.writer.finish(prepared.metadata, results)
+    except OSError as error:
+        raise UserError(error.strerror or str(error)) from error
+
+
 class _Writer(FileSystemWriter):
-    """torch.save hides a full disk: when a write fails, closing its archive fails too, and that is what it raises."""
+    """torch's synchronous writer; it hashes what it writes, and says when the disk is full.
+
+    torch.save hides that: when a write fails, closing its archive fails too, and that is what it raises.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.digests: dict[str, str] = {}
+        """SHA-256 of this rank's finished files, by name."""
+        self.fs = _HashingFileSystem(self.digests)
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
         try:
@@ -87,3 +174,34 @@ class _Writer(FileSystemWriter):
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise
+
+
+class _HashingFileSystem(FileSystem):
+    def __init__(self, digests: dict[str, str]) -> None:
+        self._digests = digests
+
+    @contextlib.contextmanager
+    def create_stream(self, path: str | os.PathLike, mode: str) -> Iterator[Any]:
+        with Path(path).open(mode) as file:
+            if mode != "wb":
+                yield file
+                return
+            stream = _HashingStream(file)
+            yield stream
+        if Path(path).suffix == ".distcp":
+            self._digests[Path(path).name] = stream.digest.hexdigest()
+
+
+class _HashingStream:
+    """A file that is written from its beginning to its end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`."""
+        self.digest.update(data)
+        return self._file.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)

@@ -79,7 +79,8 @@ def test_an_incomplete_checkpoint(root):
 def test_a_damaged_checkpoint(root):
     path = root / "run/checkpoints/step-00000003/__1_0.distcp"
     path.write_bytes(b"\0" * path.stat().st_size)
-    assert "cannot read the checkpoint" in refused(train_rank, tiny_config(root, TP2), True)
+    message = refused(train_rank, tiny_config(root, TP2), True)
+    assert "step-00000003 is damaged: __1_0.distcp has changed since it was saved (SHA-256)" in message
 
 
 @pytest.mark.parametrize(
@@ -116,9 +117,9 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(root):
 
 def train_with_little_room(config):
     """Rank 1's disk takes small files only from the second save on; writes fail as on a full disk, in the kernel."""
-    from aixmeg.train import checkpoint
+    from aixmeg.train import saver
 
-    original, calls = checkpoint.training_state, [0]
+    original, calls = saver.training_state, [0]
 
     def state(*args, **kwargs):
         calls[0] += not kwargs["loading"]
@@ -126,7 +127,7 @@ def train_with_little_room(config):
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
         return original(*args, **kwargs)
 
-    checkpoint.training_state = state
+    saver.training_state = state
     train_rank(config, True)
 
 

@@ -2,11 +2,11 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 from train_ranks import (
@@ -54,9 +54,11 @@ def whole(request, root):
     return config
 
 
-def test_killed_anywhere_it_goes_on_bit_for_bit(root, whole):
-    config = changed(whole, paths={"run": Path(f"killed-{whole.train.precision}")})
-    run = root / config.paths.run
+@pytest.mark.parametrize("asynchronous", [True, False], ids=["beside", "waiting"])
+def test_killed_anywhere_it_goes_on_bit_for_bit(root, whole, asynchronous):
+    name = f"killed-{whole.train.precision}-{asynchronous}"
+    config = changed(whole, paths={"run": Path(name)}, checkpoint={"asynchronous": asynchronous})
+    run, random = root / config.paths.run, Random(name)
     for round_ in range(3):
         ranks = start_ranks(train_rank, 2, config, True, log=root / "killed")
         # Anywhere in the middle of a step, an evaluation or a save: a random moment after some new lines.
@@ -71,8 +73,10 @@ def test_killed_anywhere_it_goes_on_bit_for_bit(root, whole):
 
 @pytest.mark.parametrize("whole", ["bf16"], indirect=True)
 @pytest.mark.parametrize("moment", ["write", "publish", "pointer"])
-def test_killed_while_saving(root, whole, moment):
-    config = changed(whole, paths={"run": Path(f"{moment}-{whole.train.precision}")})
+@pytest.mark.parametrize("asynchronous", [True, False], ids=["beside", "waiting"])
+def test_killed_while_saving(root, whole, moment, asynchronous):
+    name = f"{moment}-{whole.train.precision}-{asynchronous}"
+    config = changed(whole, paths={"run": Path(name)}, checkpoint={"asynchronous": asynchronous})
     run = root / config.paths.run
     statuses = run_ranks(die_while_saving, 2, config, moment, log=root / moment)
     assert -signal.SIGKILL in statuses

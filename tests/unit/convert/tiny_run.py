@@ -42,7 +42,7 @@ def make_run(
     from aixmeg.parallel import launch
     from aixmeg.parallel.topology import Topology
     from aixmeg.train.build import build_training
-    from aixmeg.train.checkpoint import save_checkpoint
+    from aixmeg.train.saver import save_checkpoint
 
     config = Config(
         paths=PathsConfig(root=run.parent, run=Path(run.name)),

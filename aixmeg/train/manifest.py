@@ -1,0 +1,102 @@
+"""What a checkpoint says of the training that it belongs to, and whether another one may go on from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aixmeg
+from aixmeg.config import Config, dump_config
+from aixmeg.errors import UserError
+from aixmeg.train.batches import step_samples
+from aixmeg.train.folders import Manifest
+from aixmeg.train.skip import Skipped
+
+_EXACT = ("seed", "global_batch_size", "precision")
+"""Options of `train` that decide the numbers of the following steps."""
+_ANY_WEIGHTS = (
+    "layer_set", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "first_last_layers_bf16",
+    "num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16",
+)  # fmt: skip
+"""Options of the model that change how it computes, not what its weights are."""
+_SECTIONS = ("model", "train", "data", "optimizer", "parallel", "versions")
+_FREE = ("optimizer", "parallel", "versions")
+"""Sections in which all may change."""
+
+
+def describe(
+    config: Config,
+    *,
+    step: int,
+    data: dict[str, Any],
+    skipped: Skipped | None = None,
+    health: Sequence[Sequence[float]] = (),
+) -> Manifest:
+    """What aixmeg.json says of a checkpoint.
+
+    Args:
+        config: of the training.
+        step: last step that is in it.
+        data: identifies the tokenizer and the training tokens.
+        skipped: samples that are left out.
+        health: losses and gradient norms that later ones are judged by.
+    """
+    skipped = skipped or Skipped()
+    consumed = step_samples(step, global_batch_size=config.train.global_batch_size).start
+    return {
+        "step": step,
+        "consumed_samples": consumed,
+        "next_sample": skipped.sample(consumed),
+        "skipped": [list(window) for window in skipped.windows],
+        "model": dataclasses.asdict(config.model),
+        "train": {name: getattr(config.train, name) for name in _EXACT},
+        "optimizer": dataclasses.asdict(config.optimizer),
+        "parallel": dataclasses.asdict(config.parallel),
+        "data": data,
+        "config_sha256": hashlib.sha256(dump_config(config).encode()).hexdigest(),
+        "versions": versions(),
+        "health": [list(pair) for pair in health],
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the numbers of a run depend on."""
+    found = {"aixmeg": aixmeg.__version__, "python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in ("torch", "megatron-core", "numpy")}
+
+
+def compare(saved: Manifest, wanted: Manifest, folder: Path) -> list[str]:
+    """Notices of what differs between a checkpoint and the training that wants to go on from it.
+
+    Raises:
+        UserError: it is of another model, seed, batch, tokenizer or data, or was trained on samples that are now left
+            out; every difference is named.
+    """
+    refused, noticed = [], []
+    for section in _SECTIONS:
+        for name in sorted(saved[section].keys() | wanted[section].keys()):
+            old, new = saved[section].get(name), wanted[section].get(name)
+            if old == new:
+                continue
+            text = f"{section}.{name} was {old!r}, is now {new!r}"
+            free = section in _FREE or (section == "model" and name in _ANY_WEIGHTS)
+            (noticed if free else refused).append(text)
+    before, now = (_past(manifest["skipped"], saved["next_sample"]) for manifest in (saved, wanted))
+    if before != now:
+        refused.append(f"samples left out before sample {saved['next_sample']} were {before}, are now {now}")
+    if refused:
+        raise UserError(
+            f"the checkpoint {folder} belongs to another training:\n"
+            + "\n".join(f"  - {text}" for text in refused)
+            + "\nset these back to resume it, or start a new run with another --paths.run"
+        )
+    return noticed
+
+
+def _past(windows: list[list[int]], next_sample: int) -> list[list[int]]:
+    return [window for window in windows if window[0] < next_sample]
