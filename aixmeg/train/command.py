@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from aixmeg.config import Config, conflicts
 from aixmeg.errors import UserError
+from aixmeg.train.signals import StopSignal
 
 if TYPE_CHECKING:
     from aixmeg.parallel.launch import Launch
@@ -27,6 +28,12 @@ def train(config: Config, *, resume: bool = False) -> None:
     Raises:
         UserError: on rank 0. The other ranks leave with status 2, silently unless the error was theirs alone.
     """
+    with StopSignal():  # from the first moment on: a signal while the model is built is no reason to die
+        _train_or_leave(config, resume=resume)
+
+
+def _train_or_leave(config: Config, *, resume: bool) -> None:
+    """`train`, under its signals."""
     from aixmeg.parallel.launch import discover
 
     launch = discover()

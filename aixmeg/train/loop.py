@@ -64,7 +64,7 @@ def run_loop(
 
             # 2. Forward, backward, update; a broken step sends the training back to a good one.
             lr = learning_rate(step, training.config.optimizer, steps=options.steps)
-            result = train_step(training, batches, lr=lr, flag=lambda: signal.requested is not None)
+            result = train_step(training, batches, lr=lr, flag=signal.stop_requested, save=signal.take_save)
             reason = health.judge(loss=result.loss, grad_norm=result.grad_norm)
             if reason is not None:
                 saver.wait()
@@ -93,7 +93,7 @@ def run_loop(
                 clock.restart()
 
             # 5. Checkpoint, written beside the next steps; before the end it is waited for.
-            if _due(step, options.save_interval, last):
+            if _due(step, options.save_interval, last or result.save):
                 manifest = describe(
                     training.config, step=step, data=inputs.identity, skipped=skipped, health=health.state()
                 )

@@ -29,7 +29,9 @@ class StepResult:
     grad_norm: float
     """Global norm before clipping."""
     flag: bool
-    """Whether any rank raised its flag."""
+    """Whether any rank was asked to stop."""
+    save: bool = False
+    """Whether any rank was asked for a checkpoint."""
 
     @property
     def finite(self) -> bool:
@@ -38,9 +40,14 @@ class StepResult:
 
 
 def train_step(
-    training: Training, batches: Sequence[Batch], *, lr: float, flag: Callable[[], bool] = lambda: False
+    training: Training,
+    batches: Sequence[Batch],
+    *,
+    lr: float,
+    flag: Callable[[], bool] = lambda: False,
+    save: Callable[[], bool] = lambda: False,
 ) -> StepResult:
-    """Train on this rank's micro-batches of one step; collective. Any rank's `flag` reaches every rank's result."""
+    """Train on this rank's micro-batches of one step; collective. `flag` and `save` of any rank reach every rank."""
     # 1. Forward and backward in the pipeline's schedule; gradients are averaged over tokens and data-parallel ranks.
     for model in training.wrapped:
         model.zero_grad_buffer()
@@ -52,13 +59,13 @@ def train_step(
     _, grad_norm, _ = training.optimizer.step()
 
     # 3. Every rank learns the loss. It exists on the last stage; tensor-parallel ranks hold the same value.
-    total = torch.zeros(3, dtype=torch.float64, device=training.device)
+    total = torch.zeros(4, dtype=torch.float64, device=training.device)
     if training.topology.is_last_stage and training.topology.tp_rank == 0:
         total[:2] = torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
-    total[2] = float(flag())
+    total[2], total[3] = float(flag()), float(save())
     dist.all_reduce(total)
-    loss, labels, flags = total.tolist()
-    return StepResult(loss=loss / max(labels, 1.0), grad_norm=float(grad_norm or 0.0), flag=flags > 0)
+    loss, labels, flags, saves = total.tolist()
+    return StepResult(loss=loss / max(labels, 1.0), grad_norm=float(grad_norm or 0.0), flag=flags > 0, save=saves > 0)
 
 
 def run_schedule(

@@ -160,6 +160,29 @@ def test_sigterm_finishes_the_step_and_saves(root):
     assert f"stopped after step {last}" in (root / "sigterm.log.0").read_text()
 
 
+def test_sigusr1_twice_stops_once_and_sigusr2_saves_and_goes_on(root):
+    config = named(root, "usr", steps=10_000, save_interval=0, eval_interval=0)
+    run = root / "usr"
+    ranks = start_ranks(train_rank, 2, config, log=root / "usr.log")
+    while _lines(run) < 3:
+        time.sleep(0.01)
+    os.kill(ranks[1].pid, signal.SIGUSR2)
+    while not (run / "checkpoints/latest").exists() and all(process.is_alive() for process in ranks):
+        time.sleep(0.005)
+    saved = (run / "checkpoints/latest").read_text()
+    seen = _lines(run)
+    while _lines(run) < seen + 3 and all(process.is_alive() for process in ranks):
+        time.sleep(0.005)
+    for number in (signal.SIGUSR1, signal.SIGTERM):  # the batch script's and SLURM's own
+        for process in ranks:
+            os.kill(process.pid, number)
+    for process in ranks:
+        process.join(60)
+    assert [process.exitcode for process in ranks] == [0, 0], (root / "usr.log.0").read_text()
+    last = everything(run)[-1]["step"]
+    assert (run / "checkpoints/latest").read_text() == f"step-{last:08}\n" != saved
+
+
 def test_resume_without_a_checkpoint_starts_and_a_complete_run_stays(root):
     config = named(root, "fresh", steps=2)
     train_ranks(config, 2, log=root / "fresh", resume=True)
