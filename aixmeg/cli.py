@@ -133,6 +133,14 @@ COMMANDS: dict[str, Command] = {
         help="say what this machine has, what each kernel resolves to, and what is missing",
         target="aixmeg.doctor:doctor",
     ),
+    "health": Command(
+        help="check every node of a job before it starts: GPUs, links, a matrix product, an all-reduce; name bad nodes",
+        target="aixmeg.health.command:health",
+        arguments=(
+            _option("--gpus-per-node", type=int, default=None, metavar="N", help="GPUs that every node should have"),
+            _option("--out", type=Path, default=None, metavar="DIR", help="folder for each rank's findings as JSON"),
+        ),
+    ),
     "quickstart": Command(
         help="the whole path on this machine: corpus, tokenizer, data, training, conversion, completion, report",
         target="aixmeg.quickstart.command:quickstart",

@@ -24,7 +24,9 @@ MAY_IMPORT = {
     "ops": BASE,
     "parallel": BASE | {"ops"},
     "model": BASE | {"ops", "parallel"},
-    "train": BASE | {"ops", "parallel", "model", "data"},
+    "nvml": {"errors"},
+    "health": BASE | {"nvml", "parallel"},
+    "train": BASE | {"ops", "parallel", "model", "data", "nvml"},
     "convert": BASE | {"parallel", "model", "train", "tokenizer", "data"},
     "generate": BASE | {"ops", "parallel", "model", "train", "tokenizer", "convert", "sfim"},
     "report": BASE | {"corpus"},
@@ -36,7 +38,7 @@ ONLY_IN = {
     "transformer_engine": {"model"},
     "transformers": {"convert", "tokenizer"},
 }
-NEVER_IN = {"torch": {"config", "languages", "native", "syntax", "corpus", "report", "cli", "errors", "files"}}
+NEVER_IN = {"torch": {"config", "languages", "native", "syntax", "corpus", "report", "cli", "errors", "files", "nvml"}}
 
 
 def imports(file):

@@ -1,0 +1,1 @@
+"""`aixmeg health`: is every node of this job fit to train on?"""

@@ -1,0 +1,90 @@
+"""`aixmeg health` on two ranks: a bad node is named, wrong arithmetic is seen."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import fake_nvml
+import pytest
+import torch
+from launch import rank_variables, run_function
+
+import aixmeg.health.exercise as exercise
+from aixmeg.errors import UserError
+from aixmeg.health.command import health
+
+
+def test_a_right_product():
+    product = exercise.multiply(torch.device("cpu"), size=64)
+    assert product.right
+    assert product.tflops > 0
+
+
+@pytest.mark.parametrize("fault", [1.0, 1e-3])
+def test_a_wrong_element_is_seen(monkeypatch, fault):
+    """A device that damages one element of one of the products."""
+    real, calls = torch.Tensor.__matmul__, []
+
+    def matmul(a, b):
+        out = real(a, b)
+        if a.dtype == torch.float32:
+            calls.append(1)
+            if len(calls) == 2:
+                out[3, 5] += fault
+        return out
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", matmul)
+    assert not exercise.multiply(torch.device("cpu"), size=64).right
+
+
+def test_ranks_that_are_slow():
+    assert exercise.slow_ranks([600.0, 610.0, 505.0, 590.0]) == [2]
+    assert exercise.slow_ranks([600.0, 610.0, 560.0, 590.0]) == []
+
+
+def reduce_worker():
+    right = exercise.reduce_all(torch.device("cpu"), elements=1000)
+    real = torch.distributed.all_reduce
+
+    def damaged(tensor):
+        real(tensor)
+        tensor[7] += 1
+
+    torch.distributed.all_reduce = damaged
+    wrong = exercise.reduce_all(torch.device("cpu"), elements=1000)
+    return right.right, wrong.right, right.gigabytes_per_second > 0
+
+
+def test_an_all_reduce_is_checked():
+    assert run_function(reduce_worker, 2) == [(True, False, True)] * 2
+
+
+def test_the_command_names_the_bad_node(tmp_path):
+    """Two ranks on two nodes of one fake GPU each, the second with memory errors."""
+    processes = []
+    for variables in rank_variables(2):
+        rank = int(variables["RANK"])
+        values = tmp_path / f"gpus{rank}"
+        fake_nvml.write_gpus(values, fake_nvml.SOUND | {"uncorrected": rank})
+        node = {"SLURMD_NODENAME": f"n{rank + 1}", "LOCAL_RANK": "0", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "aixmeg", "health", "--gpus-per-node", "1", "--out", tmp_path / "out"]
+        processes.append(
+            subprocess.Popen(
+                command, env={**fake_nvml.environment(values), **variables, **node}, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, cwd=Path(__file__).parents[2],
+            )
+        )  # fmt: skip
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [2, 0], outputs
+    assert "1 of 2 nodes are not fit: --exclude=n2" in outputs[0]
+    assert "GPU 0: 1 uncorrected memory errors" in outputs[0]
+    assert "all-reduce over 2 ranks" in outputs[0]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["n1-0.json", "n2-1.json"]
+
+
+def test_a_node_without_the_expected_gpus_is_not_fit(capsys):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has GPUs")
+    with pytest.raises(UserError, match=r"1 of 1 nodes are not fit: --exclude="):
+        health(gpus_per_node=8, out=None)
+    assert "0 GPUs answer, 8 are expected (no NVIDIA driver here)" in capsys.readouterr().out
