@@ -93,6 +93,17 @@ COMMANDS: dict[str, Command] = {
         sections=("paths",),
         arguments=(_option("--out", type=Path, default=None, help="page to write; default: DATA/stats.html"),),
     ),
+    "plan": Command(
+        help="say what a training needs on given GPUs - memory, FLOPs, communication, time - and rank the layouts",
+        target="aixmeg.plan.command:plan",
+        sections=("model", "parallel", "optimizer", "train"),
+        arguments=(
+            _option("--gpus", type=int, required=True, metavar="N", help="GPUs in all, eight to a node"),
+            _option("--gpu", required=True, metavar="KIND", help="a100-40, a100, h100, h200 or b200"),
+            _option("--top", type=int, default=10, help="layouts to show"),
+            _option("--json", action="store_true", dest="as_json", help="print one JSON object"),
+        ),
+    ),
     "train": Command(
         help="train the model (under torchrun, srun or mpirun, or alone)",
         target="aixmeg.train.command:train",

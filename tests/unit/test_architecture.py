@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "convert": BASE | {"parallel", "model", "train", "tokenizer", "data"},
     "generate": BASE | {"ops", "parallel", "model", "train", "tokenizer", "convert", "sfim"},
     "report": BASE | {"corpus"},
+    "plan": BASE,
 }
 """`cli`, `doctor`, `quickstart` and `__main__` are the top: they may import everything."""
 TOP = {"cli", "doctor", "quickstart", "__main__", "__init__"}
@@ -38,7 +39,11 @@ ONLY_IN = {
     "transformer_engine": {"model"},
     "transformers": {"convert", "tokenizer"},
 }
-NEVER_IN = {"torch": {"config", "languages", "native", "syntax", "corpus", "report", "cli", "errors", "files", "nvml"}}
+NEVER_IN = {
+    "torch": {
+        "config", "languages", "native", "syntax", "corpus", "report", "plan", "cli", "errors", "files", "nvml",
+    }
+}  # fmt: skip
 
 
 def imports(file):
