@@ -13,6 +13,7 @@ from megatron.core.distributed import DistributedDataParallel, DistributedDataPa
 from aixmeg.config import Config
 from aixmeg.model.builder import CodeModel, build_model
 from aixmeg.model.fp8_scaling import with_scale_update
+from aixmeg.parallel import one_rank
 from aixmeg.parallel.topology import Topology
 from aixmeg.train.optimizer import build_optimizer
 
@@ -33,6 +34,7 @@ class Training:
 
 def build_training(config: Config, topology: Topology, device: torch.device) -> Training:
     """Build the model's chunks, their data-parallel wrappers and the optimizer; collective."""
+    one_rank.install()
     parallel = config.parallel
     models = build_model(config, topology, device=device)
     reduction = DistributedDataParallelConfig(
