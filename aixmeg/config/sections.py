@@ -168,9 +168,9 @@ class TrainConfig:
     cross_entropy_chunk_rows: int | None = 1024
     """Tokens whose logits exist at once: the loss of more is made in chunks, and all logits but the last chunk's are
     made a second time in the backward pass; null holds the logits of the whole micro-batch."""
-    gradient_accumulation_fusion: bool = False
-    """Add weight gradients of linear layers to the fp32 gradient buffer in the matrix product itself, instead of
-    making each in train.precision first."""
+    gradient_accumulation_fusion: bool = True
+    """Add weight gradients of linear layers to the fp32 gradient buffer in the matrix product itself; false makes each
+    in train.precision first."""
     seed: int = 1234
     """Initial weights and the order of samples."""
     log_interval: int = 1

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from aixmeg.ops.rotary import rotary_qkv, rotary_tables
+from aixmeg.ops.wide import widened
 
 
 class RotarySelfAttention(SelfAttention):
@@ -77,11 +78,12 @@ class RotaryAttention(MegatronModule):
         if attention_mask is not None or attention_bias is not None or packed_seq_params is not None:
             raise ValueError("this attention is causal over whole sequences: masks and packing are not read")
         s, b, heads, _ = query.shape
-        query, key, value = (x.permute(1, 2, 0, 3) for x in (query, key, value))  # [b, heads, s, hn]
+        dtype = query.dtype
+        query, key, value = (widened(x).permute(1, 2, 0, 3) for x in (query, key, value))  # [b, heads, s, hn]
         out = scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=self.softmax_scale, enable_gqa=heads != key.shape[1]
         )
-        return out.permute(2, 0, 1, 3).reshape(s, b, -1)
+        return out.permute(2, 0, 1, 3).reshape(s, b, -1).to(dtype)
 
 
 @functools.lru_cache(maxsize=8)  # shared by all layers; a pure function of its arguments

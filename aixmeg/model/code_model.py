@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from megatron.core.models.gpt import GPTModel
-from megatron.core.tensor_parallel import ColumnParallelLinear
 from torch import Tensor
 
+from aixmeg.model.linear import ColumnLinear
 from aixmeg.ops.cross_entropy import vocab_parallel_cross_entropy
 from aixmeg.ops.linear_cross_entropy import CHUNK_ROWS, linear_cross_entropy
 
 
-class OutputLayer(ColumnParallelLinear):
+class OutputLayer(ColumnLinear):
     """megatron-core's output layer that can go on to the loss without holding the logits.
 
     The loss is made inside the module's call because megatron-core's DDP waits in the module's hook for weights that

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.distributed as dist
 from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinear
 from torch import Tensor
-from torch.distributed import ProcessGroup
 
 from aixmeg.model.fp8_scaling import (
     Axis,
@@ -25,7 +23,9 @@ from aixmeg.model.fp8_scaling import (
     require_fp8_gpu,
     scaled_matmul,
 )
+from aixmeg.model.token_exchange import TokenExchange
 from aixmeg.ops import library
+from aixmeg.ops.weight_gradient import stand_in
 
 _Scale = tuple[Tensor, Tensor]
 
@@ -36,14 +36,11 @@ class _Layer:
 
     options: Fp8Options
     delayed: DelayedScaling | None
-    group: ProcessGroup
+    exchange: TokenExchange
     split: dict[Operand, Axis | None]
     """The dimension of each operand that the tensor ranks share."""
     gated: bool
     """The input is gate | up, and SwiGLU part of the quantisation."""
-    gather: bool
-    """Sequence parallelism: each rank holds a part of the tokens."""
-    sum_input_gradient: bool
     accumulate: bool
     """Add the weight gradient to `weight.main_grad`."""
     record: bool
@@ -54,7 +51,7 @@ class _Layer:
         if self.delayed is not None and self.delayed.ready:
             return self.delayed.scale[operand], self.delayed.scale_inv[operand]
         split = "rows" if part_of_tokens else self.split[operand]
-        return current_scale(x, self.options, operand, axis, split=split, group=self.group)
+        return current_scale(x, self.options, operand, axis, split=split, group=self.exchange.group)
 
     def quantize(
         self, x: Tensor, operand: Operand, rows: Tensor | None, columns: Tensor | None, *, note: bool = True
@@ -105,7 +102,7 @@ class _Fp8Linear(torch.autograd.Function):
                 w_scale, w_inv = layer.scale(weight, Operand.WEIGHT, "columns")
             _, w_columns = layer.quantize(weight, Operand.WEIGHT, None, w_scale, note=False)
             dx = scaled_matmul(grad, w_columns, row_inv, w_inv, dtype=weight.dtype, fast=False)  # [m, k]
-            dx, waiting = _start_sum(dx, layer)
+            dx, waiting = layer.exchange.start_sum(dx)
 
         # 3. dw = dyᵀ x
         dw = _weight_gradient(ctx, grad_columns, column_inv, kept, input_inv, weight) if wanted_w else None
@@ -119,7 +116,7 @@ class _Fp8Linear(torch.autograd.Function):
 
 def _quantize_input(matrix: Tensor, layer: _Layer, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(what the backward pass keeps, its scale_inv, [m, k] of all tokens for the product, its scale_inv)."""
-    if not layer.gather:
+    if not layer.exchange.gather_tokens:
         source = torch.ops.aixmeg.swiglu_forward(matrix) if layer.gated and not _is_ready(layer) else matrix
         row_scale, row_inv = layer.scale(source, Operand.INPUT, "rows")
         column_scale, column_inv = row_scale, row_inv
@@ -129,13 +126,13 @@ def _quantize_input(matrix: Tensor, layer: _Layer, keep: bool) -> tuple[Tensor, 
         return transposed, column_inv, q, row_inv
     if layer.options.recipe == "rowwise":
         # The scales of the backward pass run along the gathered tokens: keep what they are computed from.
-        whole = _gather(matrix, layer.group)
+        whole = layer.exchange.gather(matrix)
         scale, inv = layer.scale(whole, Operand.INPUT, "rows")
         q, _ = layer.quantize(whole, Operand.INPUT, scale, None)
         return matrix, inv, q, inv
     scale, inv = layer.scale(matrix, Operand.INPUT, "rows", part_of_tokens=True)
     q, _ = layer.quantize(matrix, Operand.INPUT, scale, None)
-    return q, inv, _gather(q, layer.group), inv  # bytes travel: half of what bf16 takes
+    return q, inv, layer.exchange.gather(q), inv  # bytes travel: half of what bf16 takes
 
 
 def _is_ready(layer: _Layer) -> bool:
@@ -144,9 +141,9 @@ def _is_ready(layer: _Layer) -> bool:
 
 def _input_columns(kept: Tensor, inv: Tensor, layer: _Layer) -> _Scale:
     """The transposed input [k, m] in FP8 and its scale_inv, from what the forward pass kept."""
-    if not layer.gather:
+    if not layer.exchange.gather_tokens:
         return kept, inv
-    whole = _gather(kept, layer.group)
+    whole = layer.exchange.gather(kept)
     if layer.options.recipe != "rowwise":
         return whole.view(torch.uint8).t().contiguous().view(whole.dtype), inv
     scale, inv = layer.scale(whole, Operand.INPUT, "columns")
@@ -166,33 +163,7 @@ def _weight_gradient(  # noqa: PLR0917
     if main_grad is None:
         return dw
     main_grad.add_(dw)
-    if not hasattr(weight, "grad_added_to_main_grad"):
-        return None
-    weight.grad_added_to_main_grad = True  # type: ignore[attr-defined]
-    # megatron-core's hook on the parameter wants some gradient to come by; it reads no value of it.
-    make = torch.zeros_like if getattr(weight, "zero_out_wgrad", False) else torch.empty_like
-    return make(weight)
-
-
-def _start_sum(dx: Tensor, layer: _Layer) -> tuple[Tensor, Any]:
-    """Sum dx [m, k] over the tensor ranks, of whose tokens each gets its part under sequence parallelism."""
-    if layer.gather:
-        part = dx.new_empty(dx.shape[0] // layer.group.size(), dx.shape[1])
-        return part, dist.reduce_scatter_tensor(part, dx, group=layer.group, async_op=True)
-    if layer.sum_input_gradient:
-        return dx, dist.all_reduce(dx, group=layer.group, async_op=True)
-    return dx, None
-
-
-def _gather(part: Tensor, group: ProcessGroup) -> Tensor:
-    """All ranks' tokens [m, k], in rank order; FP8 as bytes, which every backend carries."""
-    sent = part.contiguous()
-    whole = sent.new_empty(sent.shape[0] * group.size(), sent.shape[1])
-    if sent.element_size() == 1:
-        dist.all_gather_into_tensor(whole.view(torch.uint8), sent.view(torch.uint8), group=group)
-    else:
-        dist.all_gather_into_tensor(whole, sent, group=group)
-    return whole
+    return stand_in(weight)
 
 
 class _Fp8Layer:
@@ -227,11 +198,13 @@ class _Fp8Layer:
         layer = _Layer(
             options=self.fp8,
             delayed=self.fp8_scaling,
-            group=self.tp_group,  # type: ignore[attr-defined]
+            exchange=TokenExchange(
+                group=self.tp_group,  # type: ignore[attr-defined]
+                gather_tokens=sequence_parallel,
+                sum_input_gradient=allreduce_dgrad,
+            ),
             split=self.fp8_split,
             gated=self.fp8_gated,
-            gather=sequence_parallel,
-            sum_input_gradient=allreduce_dgrad,
             accumulate=gradient_accumulation_fusion,
             record=training,
         )

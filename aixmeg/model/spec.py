@@ -7,7 +7,6 @@ import importlib
 
 from megatron.core.fusions.fused_bias_dropout import get_bias_dropout_add
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_with_transformer_engine_spec
-from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinear
 from megatron.core.transformer.attention import SelfAttentionSubmodules
 from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.identity_op import IdentityOp
@@ -22,6 +21,7 @@ from aixmeg.model.attention import RotaryAttention, RotarySelfAttention
 from aixmeg.model.fp8 import Fp8ColumnParallelLinear, Fp8RowParallelLinear
 from aixmeg.model.fp8_scaling import Fp8Options
 from aixmeg.model.layer import FusedNormLayer
+from aixmeg.model.linear import ColumnLinear, RowLinear
 from aixmeg.model.mlp import DeferredSwiGLU, SwiGLU
 from aixmeg.model.norm import RMSNorm
 
@@ -62,7 +62,7 @@ def in_fp8(config: ModelConfig, layer: int) -> bool:
 def _native(config: ModelConfig, fp8: Fp8Options | None) -> ModuleSpec:
     """One layer. Delayed scaling knows the scale of SwiGLU's output beforehand, so the two happen in one pass."""
     fused = fp8 is not None and fp8.recipe == "delayed"
-    qkv, fc1, proj, fc2 = ColumnParallelLinear, ColumnParallelLinear, RowParallelLinear, RowParallelLinear
+    qkv, fc1, proj, fc2 = ColumnLinear, ColumnLinear, RowLinear, RowLinear
     if fp8 is not None:
         qkv = functools.partial(Fp8ColumnParallelLinear, fp8=fp8)  # this slot takes a function, the others a spec
         fc1 = ModuleSpec(module=Fp8ColumnParallelLinear, params={"fp8": fp8})

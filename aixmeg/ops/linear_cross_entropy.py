@@ -31,7 +31,8 @@ from aixmeg.ops.cross_entropy import (
     statistics,
     token_losses,
 )
-from aixmeg.ops.weight_gradient import wgrad_gemm_accum
+from aixmeg.ops.weight_gradient import stand_in, wgrad_gemm_accum
+from aixmeg.ops.wide import widened
 
 CHUNK_ROWS = 1024
 """Tokens per chunk where the caller does not choose: of 49,152 ids in bf16, 100 MB of logits."""
@@ -121,11 +122,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, layout: Layout, loss: Loss
     ) -> Tensor:
         flat, flat_target = _gathered(hidden, layout), target.reshape(-1)  # [n, h], [n]
-        factor = _operand(weight)
+        factor = widened(weight)
         local, logits = [], None
         for rows, ids in zip(flat.split(layout.chunk_rows), flat_target.split(layout.chunk_rows), strict=True):
             logits = None  # or two chunks' logits would exist at once
-            logits = _operand(rows) @ factor.t()  # [chunk, v/tp]
+            logits = widened(rows) @ factor.t()  # [chunk, v/tp]
             local.append(statistics(logits, ids, loss))
         # An attribute, so that it can be given up in the backward pass; a graph of torch.compile has none.
         ctx.last_logits = None if torch.compiler.is_compiling() or not any(ctx.needs_input_grad) else logits
@@ -142,14 +143,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         hidden, weight, target, maximum, log_total = ctx.saved_tensors
         layout: Layout = ctx.layout
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
-        flat, factor = _gathered(hidden, layout), _operand(weight)
+        flat, factor = _gathered(hidden, layout), widened(weight)
         dhidden = torch.empty_like(flat) if wants_hidden else None
         dweight = _accumulator(weight, ctx.main_grad) if wants_weight else None
         logits, ctx.last_logits = ctx.last_logits, None  # a second backward pass makes them again
         grads = grad.reshape(-1)
         for first in reversed(range(0, flat.shape[0], layout.chunk_rows)):
             part = slice(first, min(first + layout.chunk_rows, flat.shape[0]))
-            rows = _operand(flat[part])
+            rows = widened(flat[part])
             if logits is None:
                 logits = rows @ factor.t()  # [chunk, v/tp], then their gradient
             torch.ops.aixmeg.cross_entropy_backward_(
@@ -165,19 +166,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if dweight is not None:
             dweight = _handed_over(dweight, weight, ctx.main_grad)
         return dhidden, dweight, None, None, None
-
-
-def _multiplies_bf16() -> bool:
-    """Whether this processor has instructions for products in bf16."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _operand(matrix: Tensor) -> Tensor:
-    """The matrix as it is best multiplied: without bf16 instructions float32 is seven times as fast (measured with
-    AVX2), and the logits are not rounded. The copy of the weight is as large as its float32 gradient."""
-    if matrix.dtype == torch.bfloat16 and matrix.device.type == "cpu" and not _multiplies_bf16():
-        return matrix.float()
-    return matrix
 
 
 def _gathered(hidden: Tensor, layout: Layout) -> Tensor:
@@ -214,17 +202,4 @@ def _handed_over(dweight: Tensor, weight: Tensor, main_grad: Tensor | None) -> T
         return dweight.to(weight.dtype)
     if dweight is not main_grad:
         main_grad.add_(dweight)
-    return _stand_in(weight)  # a saved leaf is the parameter itself
-
-
-def _stand_in(parameter: Any) -> Tensor | None:
-    """What autograd gets for a gradient that is in main_grad already.
-
-    megatron-core's hook waits for some gradient, and reads it only if `zero_out_wgrad` says that another use of the
-    weight (tied embeddings) adds to it.
-    """
-    if not hasattr(parameter, "grad_added_to_main_grad"):
-        return None
-    parameter.grad_added_to_main_grad = True
-    make = torch.zeros_like if getattr(parameter, "zero_out_wgrad", False) else torch.empty_like
-    return make(parameter)
+    return stand_in(weight)  # a saved leaf is the parameter itself

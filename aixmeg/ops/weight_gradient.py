@@ -7,6 +7,8 @@ Shapes: n tokens, h input width, o output width.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -38,6 +40,19 @@ def wgrad_gemm_accum(x: Tensor, dy: Tensor, main_grad: Tensor) -> None:
             torch.ops.aten.addmm.dtype_out(main_grad, rows.t(), columns, main_grad.dtype, out=main_grad)
         else:
             main_grad.addmm_(rows.t().float(), columns.float())
+
+
+def stand_in(parameter: Any) -> Tensor | None:
+    """What autograd gets for a gradient that is in `main_grad` already.
+
+    megatron-core's hook waits for some gradient, and reads it only if `zero_out_wgrad` says that another use of the
+    weight (tied embeddings) adds to it.
+    """
+    if not hasattr(parameter, "grad_added_to_main_grad"):
+        return None
+    parameter.grad_added_to_main_grad = True
+    make = torch.zeros_like if getattr(parameter, "zero_out_wgrad", False) else torch.empty_like
+    return make(parameter)
 
 
 def _check(x: Tensor, dy: Tensor, main_grad: Tensor) -> None:
