@@ -9,6 +9,7 @@ from aixmeg.config.checkpoint import CheckpointConfig
 from aixmeg.config.corpus import CorpusConfig
 from aixmeg.config.data import DataConfig
 from aixmeg.config.health import HealthConfig
+from aixmeg.config.loss import LossConfig
 from aixmeg.config.sections import (
     ModelConfig,
     OptimizerConfig,
@@ -30,6 +31,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     health: HealthConfig = field(default_factory=HealthConfig)

@@ -117,6 +117,7 @@ def _build_chunk(
             vp_stage=vp_stage,
         )
     chunk.cross_entropy_chunk_rows = config.train.cross_entropy_chunk_rows
+    chunk.loss_terms = config.loss
     chunk.first_layer = first_layer
     if device.type != "meta":
         _initialise(chunk, config, topology)

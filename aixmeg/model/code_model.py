@@ -8,6 +8,7 @@ import torch
 from megatron.core.models.gpt import GPTModel
 from torch import Tensor
 
+from aixmeg.config import LossConfig
 from aixmeg.model.linear import ColumnLinear
 from aixmeg.ops.cross_entropy import vocab_parallel_cross_entropy
 from aixmeg.ops.linear_cross_entropy import CHUNK_ROWS, linear_cross_entropy
@@ -28,8 +29,10 @@ class OutputLayer(ColumnLinear):
         *,
         target: Tensor | None = None,
         chunk_rows: int = CHUNK_ROWS,
+        **loss_options: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """`[s, b, h]` → logits `[s, b, v/tp]`; with `target` `[s, b]`, the loss `[s, b]` fp32."""
+        """`[s, b, h]` → logits `[s, b, v/tp]`; with `target` `[s, b]`, the loss `[s, b]` fp32, of which
+        `loss_options` are those of `linear_cross_entropy`."""
         if target is None:
             return super().forward(input_, weight, runtime_gather_output)
         loss = linear_cross_entropy(
@@ -40,6 +43,7 @@ class OutputLayer(ColumnLinear):
             sequence_parallel=self.sequence_parallel,
             chunk_rows=chunk_rows,
             accumulate_into_main_grad=self.gradient_accumulation_fusion,
+            **loss_options,
         )
         return loss, None
 
@@ -54,6 +58,10 @@ class CodeModel(GPTModel):
     """The chunk's first layer, counted from 0 over the model."""
     cross_entropy_chunk_rows: int | None = None
     """Tokens whose logits exist at once in the loss, `train.cross_entropy_chunk_rows`; None holds them all."""
+    loss_terms: LossConfig = LossConfig()
+    """What the loss has beside the cross-entropy; only in training mode."""
+    z_losses: Tensor | None = None
+    """`[b, s]` fp32 without gradient: what z-loss added to the newest loss; None without z-loss."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -83,14 +91,27 @@ class CodeModel(GPTModel):
             return super()._postprocess(hidden_states, *args, labels=labels, **kwargs)
         weight = self.shared_embedding_or_output_weight() if self.share_embeddings_and_output_weights else None
         target = labels.transpose(0, 1).contiguous()  # [s, b]
-        loss, _ = self.output_layer(hidden_states, weight=weight, target=target, chunk_rows=rows)
+        loss, _ = self.output_layer(
+            hidden_states, weight=weight, target=target, chunk_rows=rows, **self._loss_options()
+        )
         return loss.transpose(0, 1).contiguous()
 
     def compute_language_model_loss(self, labels: Tensor, logits: Tensor) -> Tensor:
         """Cross-entropy per token: labels `[b, s]`, logits `[s, b, v/tp]` → `[b, s]` fp32."""
         target = labels.transpose(0, 1).contiguous()  # [s, b]
-        loss = vocab_parallel_cross_entropy(logits, target, group=self.pg_collection.tp)
+        loss = vocab_parallel_cross_entropy(logits, target, group=self.pg_collection.tp, **self._loss_options())
         return loss.transpose(0, 1).contiguous()
+
+    def _loss_options(self) -> dict[str, Any]:
+        """Of `vocab_parallel_cross_entropy` and `linear_cross_entropy`."""
+        self.z_losses = None
+        if not self.training:
+            return {}
+        terms = self.loss_terms
+        return {"z_loss": terms.z_loss, "label_smoothing": terms.label_smoothing, "observe_z_loss": self._keep}
+
+    def _keep(self, z_losses: Tensor) -> None:
+        self.z_losses = z_losses.transpose(0, 1)  # [s, b] → [b, s]
 
     @torch.no_grad()
     def logits(self, tokens: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ Shapes: s sequence, b batch, n tokens (s·b), v vocabulary, tp tensor-parallel r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,7 @@ def vocab_parallel_cross_entropy(
     ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
+    observe_z_loss: Callable[[Tensor], object] | None = None,
 ) -> Tensor:
     """Loss of every token: -log softmax(logits)[target], and what the options add.
 
@@ -82,6 +84,8 @@ def vocab_parallel_cross_entropy(
             this one times (v - 1) / v. 0 disables it.
         z_loss: adds z_loss · log(sum(exp(logits)))² (arXiv:2204.02311, section 5), which keeps logits small;
             0 disables it.
+        observe_z_loss: is called with what z_loss adds to each token, [s, b] float32 without gradient, unless z_loss
+            is 0.
 
     Returns:
         [s, b] float32, the same on every rank; differentiable in the logits. On CUDA, where looking would stall the
@@ -100,7 +104,10 @@ def vocab_parallel_cross_entropy(
             "they must be [s, b, v/tp] with v/tp > 0, and [s, b]"
         )
     loss = describe(name, logits.shape[-1], group, ignore_index, label_smoothing, z_loss)
-    return _CrossEntropy.apply(logits, target, group, loss)
+    losses, added = _CrossEntropy.apply(logits, target, group, loss)
+    if observe_z_loss is not None and z_loss > 0:
+        observe_z_loss(added)
+    return losses
 
 
 def check_target(op: str, target: Tensor, device: torch.device) -> None:
@@ -157,33 +164,39 @@ def combine(local: Statistics, group: ProcessGroup | None, loss: Loss) -> Statis
     return maximum, packed[0], packed[1], packed[2] if loss.label_smoothing > 0 else shifted
 
 
-def token_losses(whole: Statistics, target: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Losses of target [n] and log(total), [n] float32 each."""
+def token_losses(whole: Statistics, target: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses of target, their part from z_loss (empty without) and log(total), [n] float32 each."""
     maximum, total, picked, shifted = whole
     log_total = torch.log(total)
     # maximum - picked first: both are large when logits are, their difference is not.
     losses = log_total + (1 - loss.label_smoothing) * (maximum - picked)
     if loss.label_smoothing > 0:
         losses = losses - (loss.label_smoothing / loss.vocabulary) * shifted
+    ignored, added = target == loss.ignore_index, losses.new_empty(0)
     if loss.z_loss > 0:
-        losses = losses + loss.z_loss * (maximum + log_total).square()
-    return losses.masked_fill(target == loss.ignore_index, 0.0), log_total
+        added = (loss.z_loss * (maximum + log_total).square()).masked_fill(ignored, 0.0)
+        losses = losses + added
+    return losses.masked_fill(ignored, 0.0), added, log_total
 
 
 class _CrossEntropy(torch.autograd.Function):
     """Kernel, combination over ranks, kernel."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, group: ProcessGroup | None, loss: Loss) -> Tensor:
+    def forward(
+        ctx: Any, logits: Tensor, target: Tensor, group: ProcessGroup | None, loss: Loss
+    ) -> tuple[Tensor, Tensor]:
         flat, flat_target = logits.reshape(-1, logits.shape[-1]), target.reshape(-1)  # [n, v/tp], [n]
         whole = combine(statistics(flat, flat_target, loss), group, loss)
-        losses, log_total = token_losses(whole, flat_target, loss)
+        losses, added, log_total = token_losses(whole, flat_target, loss)
         ctx.save_for_backward(flat, flat_target, whole[0], log_total)
         ctx.loss, ctx.shape = loss, logits.shape
-        return losses.view(target.shape)
+        added = added.view(target.shape if loss.z_loss > 0 else 0)
+        ctx.mark_non_differentiable(added)
+        return losses.view(target.shape), added
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
         flat, flat_target, maximum, log_total = ctx.saved_tensors
         loss: Loss = ctx.loss
         dlogits = torch.ops.aixmeg.cross_entropy_backward(

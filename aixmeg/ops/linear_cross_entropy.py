@@ -10,6 +10,7 @@ Shapes: s sequence, b batch, n tokens (s·b), h hidden, v vocabulary, tp tensor-
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,7 @@ def linear_cross_entropy(
     ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
     z_loss: float = 0.0,
+    observe_z_loss: Callable[[Tensor], object] | None = None,
 ) -> Tensor:
     """Loss of every token: `vocab_parallel_cross_entropy(hidden @ weight.T, target)` without its logits.
 
@@ -87,6 +89,7 @@ def linear_cross_entropy(
         ignore_index: tokens of this target have loss 0 and no gradient.
         label_smoothing: see `vocab_parallel_cross_entropy`.
         z_loss: see `vocab_parallel_cross_entropy`.
+        observe_z_loss: see `vocab_parallel_cross_entropy`.
 
     Returns:
         [s, b] float32, the same on every rank; differentiable in hidden and weight. On CUDA a target outside the
@@ -111,7 +114,10 @@ def linear_cross_entropy(
     if chunk_rows < 1:
         raise UserError(f"{name}: chunk_rows={chunk_rows} must be at least 1")
     loss = describe(name, weight.shape[0], group, ignore_index, label_smoothing, z_loss)
-    return _LinearCrossEntropy.apply(hidden, weight, target, layout, loss)
+    losses, added = _LinearCrossEntropy.apply(hidden, weight, target, layout, loss)
+    if observe_z_loss is not None and z_loss > 0:
+        observe_z_loss(added)
+    return losses
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -120,7 +126,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0917 - autograd functions take positions
         ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor, layout: Layout, loss: Loss
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         flat, flat_target = _gathered(hidden, layout), target.reshape(-1)  # [n, h], [n]
         factor = widened(weight)
         local, logits = [], None
@@ -131,15 +137,17 @@ class _LinearCrossEntropy(torch.autograd.Function):
         # An attribute, so that it can be given up in the backward pass; a graph of torch.compile has none.
         ctx.last_logits = None if torch.compiler.is_compiling() or not any(ctx.needs_input_grad) else logits
         whole: Statistics = combine(tuple(map(torch.cat, zip(*local, strict=True))), layout.group, loss)  # type: ignore[assignment]
-        losses, log_total = token_losses(whole, flat_target, loss)
+        losses, added, log_total = token_losses(whole, flat_target, loss)
         ctx.save_for_backward(hidden, weight, flat_target, whole[0], log_total)
         ctx.layout, ctx.loss, ctx.shape = layout, loss, target.shape
         # As megatron-core: the buffer belongs to the parameter, not to the graph that autograd checks for changes.
         ctx.main_grad = getattr(weight, "main_grad", None) if layout.accumulate_into_main_grad else None
-        return losses.view(target.shape)
+        added = added.view(target.shape if loss.z_loss > 0 else 0)
+        ctx.mark_non_differentiable(added)
+        return losses.view(target.shape), added
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:  # type: ignore[override]
         hidden, weight, target, maximum, log_total = ctx.saved_tensors
         layout: Layout = ctx.layout
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]

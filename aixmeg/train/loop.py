@@ -83,6 +83,7 @@ def run_loop(
             )
             if step % options.log_interval == 0 or last:
                 record = {"loss": result.loss, "grad_norm": result.grad_norm, "lr": lr}
+                record |= {} if result.z_loss is None else {"z_loss": result.z_loss}
                 _write(metrics, {"kind": "train", "step": step, **record, **clock.report(step)})
 
             # 4. Held-out loss.

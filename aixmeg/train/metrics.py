@@ -17,6 +17,7 @@ Record = dict[str, Any]
 _TAGS = {
     "train": {
         "loss": "train/loss",
+        "z_loss": "train/z_loss",
         "grad_norm": "train/grad_norm",
         "lr": "train/lr",
         "tokens_per_second": "speed/tokens_per_second",

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from megatron.core.pipeline_parallel import get_forward_backward_func
+from megatron.core.utils import unwrap_model
 from torch import Tensor
 
 from aixmeg.train.batches import Batch
@@ -25,7 +26,9 @@ class StepResult:
     """What a step did, equal on all ranks."""
 
     loss: float
-    """Mean over the tokens of the global batch, in nats."""
+    """Mean over the tokens of the global batch, in nats, without z-loss."""
+    z_loss: float | None
+    """What z-loss adds to the mean; None where it is off."""
     grad_norm: float
     """Global norm before clipping."""
     flag: bool
@@ -59,13 +62,20 @@ def train_step(
     _, grad_norm, _ = training.optimizer.step()
 
     # 3. Every rank learns the loss. It exists on the last stage; tensor-parallel ranks hold the same value.
-    total = torch.zeros(4, dtype=torch.float64, device=training.device)
+    total = torch.zeros(5, dtype=torch.float64, device=training.device)
     if training.topology.is_last_stage and training.topology.tp_rank == 0:
-        total[:2] = torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
-    total[2], total[3] = float(flag()), float(save())
+        total[:3] = torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
+    total[3], total[4] = float(flag()), float(save())
     dist.all_reduce(total)
-    loss, labels, flags, saves = total.tolist()
-    return StepResult(loss=loss / max(labels, 1.0), grad_norm=float(grad_norm or 0.0), flag=flags > 0, save=saves > 0)
+    loss, labels, z_loss, flags, saves = total.tolist()
+    labels = max(labels, 1.0)
+    return StepResult(
+        loss=(loss - z_loss) / labels,
+        z_loss=z_loss / labels if training.config.loss.z_loss > 0 else None,
+        grad_norm=float(grad_norm or 0.0),
+        flag=flags > 0,
+        save=saves > 0,
+    )
 
 
 def run_schedule(
@@ -89,17 +99,24 @@ def _train_forward(batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
     batch = next(batches)
     losses = model(batch.tokens, labels=batch.labels)  # [b, s] on the last stage
 
+    chunk: Any = unwrap_model(model)
+    z_losses: Tensor | None = chunk.z_losses  # [b, s] of the losses just made
+
     def mean(losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         # The schedule divides the first in place, so the second must not share its memory.
         if batch.counted is None:
-            return losses.mean(), {"sums": _sums(losses.detach().double().sum(), losses.numel())}
+            return losses.mean(), {"sums": _sums(losses, z_losses)}
         kept = losses[batch.counted]
         average = kept.sum() / max(kept.numel(), 1) * batch.share
-        return average, {"sums": _sums(kept.detach().double().sum(), kept.numel())}
+        return average, {"sums": _sums(kept, None if z_losses is None else z_losses[batch.counted])}
 
     return losses, mean
 
 
-def _sums(loss: Tensor, labels: int) -> Tensor:
-    """[2] float64: sum of the losses, number of labels."""
-    return torch.stack([loss, torch.tensor(float(labels), dtype=torch.float64, device=loss.device)])
+def _sums(losses: Tensor, z_losses: Tensor | None) -> Tensor:
+    """[3] float64: sum of the losses, number of labels, sum of the parts that are z-loss."""
+    sums = torch.zeros(3, dtype=torch.float64, device=losses.device)
+    sums[0], sums[1] = losses.detach().double().sum(), losses.numel()
+    if z_losses is not None:
+        sums[2] = z_losses.double().sum()
+    return sums
