@@ -12,6 +12,7 @@ so that it can be tested without a GPU.
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from hardware import describe
 from ops_gpu_cases import Case, Sizes, make_cases
+from ops_gpu_products import linear_cross_entropy, weight_gradient
 from rich.console import Console
 from rich.table import Table
 
@@ -44,6 +46,8 @@ class Row:
     """Median, by side."""
     copy_share: float = 0.0
     """Of csrc's."""
+    tflops: float = 0.0
+    """10¹² operations a second of csrc's, of those that must be; 0 where memory bounds the op."""
     failed: dict[str, str] = field(default_factory=dict)
     """Sides that could not run, with the reason."""
 
@@ -97,6 +101,7 @@ def measure(case: Case, clock: Clock, rounds: int, bandwidth: float) -> Row:
     row.milliseconds = {name: round(statistics.median(spent), 4) for name, spent in times.items()}
     if "csrc" in row.milliseconds:
         row.copy_share = round(case.bytes / (row.milliseconds["csrc"] * 1e-3) / bandwidth, 3)
+        row.tflops = round(case.flops / (row.milliseconds["csrc"] * 1e-3) / 1e12, 4)
     return row
 
 
@@ -104,11 +109,13 @@ def show(rows: list[Row], about: dict[str, Any]) -> None:
     """One line per row: times, and how csrc stands to the others."""
     sides = list(dict.fromkeys(name for row in rows for name in row.milliseconds))
     table = Table(title=f"ops at the 7B shapes, {about['gpu']}, copy {about['copy_gb_per_s']:.0f} GB/s")
-    for heading in ("op", "dtype", "pass", *(f"{side} ms" for side in sides), "of copy"):
+    for heading in ("op", "dtype", "pass", *(f"{side} ms" for side in sides), "of copy", "TFLOP/s"):
         table.add_column(heading, justify="left" if heading in ("op", "dtype", "pass") else "right")
     for row in rows:
         times = [f"{row.milliseconds[side]:.3f}" if side in row.milliseconds else "–" for side in sides]
-        table.add_row(row.op, row.dtype, row.pass_, *times, f"{row.copy_share:.0%}")
+        table.add_row(
+            row.op, row.dtype, row.pass_, *times, f"{row.copy_share:.0%}", f"{row.tflops:.1f}" if row.tflops else "–"
+        )
     Console(width=160).print(table)
 
 
@@ -130,7 +137,8 @@ def run(tokens: int, rounds: int, device: torch.device, *, small: bool = False) 
              "copy_gb_per_s": round(bandwidth / 1e9, 1), "tokens": tokens, "rounds": rounds}  # fmt: skip
     rows = []
     for dtype in (torch.bfloat16, torch.float32):
-        for make in make_cases(sizes, dtype, device):
+        products = (functools.partial(one, sizes, dtype, device) for one in (weight_gradient, linear_cross_entropy))
+        for make in (*make_cases(sizes, dtype, device), *products):
             rows.append(measure(make(), clock, rounds, bandwidth))
             if device.type == "cuda":
                 torch.cuda.empty_cache()

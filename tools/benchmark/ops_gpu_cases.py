@@ -53,6 +53,8 @@ class Case:
     csrc: Callable[[], object]
     eager: Callable[[], object]
     others: dict[str, Callable[[], object]]
+    flops: int = 0
+    """Least operations where arithmetic bounds the op; 0 where memory does."""
 
     def sides(self) -> dict[str, Callable[[], object]]:
         """By name; compiled anew, since shapes differ from case to case."""
@@ -61,14 +63,14 @@ class Case:
 
 
 def make_cases(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Iterator[Callable[[], Case]]:
-    """Functions that make a case, so that only one has its tensors at a time."""
+    """Functions that make a case bound by memory, so that only one has its tensors at a time."""
     made = (rms_norm, add_rms_norm, swiglu, rotary_qkv, cross_entropy, adamw, l2_norm, quantize, quantize_transpose,
             swiglu_fp8)  # fmt: skip
     for one in made:
         yield functools.partial(one, sizes, dtype, device)
 
 
-class _Made:
+class Made:
     """Leaves of one dtype on one device, and what runs a function with its gradients."""
 
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
@@ -77,6 +79,7 @@ class _Made:
         self.name = str(dtype).removeprefix("torch.")
 
     def leaf(self, *shape: int) -> Tensor:
+        """Random numbers that get a gradient."""
         made = torch.randn(*shape, dtype=self.dtype, device=self.device, requires_grad=True)
         self.leaves.append(made)
         return made
@@ -92,14 +95,16 @@ class _Made:
 
         return run
 
-    def case(self, name: str, size: float, csrc: Callable[[], Any], eager: Callable[[], Any], **others: Any) -> Case:
+    def case(
+        self, name: str, size: float, csrc: Callable[[], Any], eager: Callable[[], Any], flops: int = 0, **others: Any
+    ) -> Case:
         """A case of forward and backward; `size` counts elements that must move."""
         found = {side: self.both(make) for side, make in others.items() if make is not None}
         return Case(name, self.name, "forward + backward", int(size * self.size), self.both(csrc), self.both(eager),
-                    found)  # fmt: skip
+                    found, flops)  # fmt: skip
 
 
-def _try_import(module: str, name: str) -> Any:
+def try_import(module: str, name: str) -> Any:
     """An attribute of a module that may not be installed."""
     try:
         return getattr(importlib.import_module(module), name)
@@ -109,10 +114,10 @@ def _try_import(module: str, name: str) -> Any:
 
 def rms_norm(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Case:
     """Forward reads x and writes y; backward reads both gradients' inputs and writes dx."""
-    made = _Made(dtype, device)
+    made = Made(dtype, device)
     x, weight = made.leaf(sizes.tokens, sizes.hidden), made.leaf(sizes.hidden)
-    liger = _try_import("liger_kernel.ops.rms_norm", "LigerRMSNormFunction")
-    apex = _try_import("apex.normalization.fused_layer_norm", "fused_rms_norm_affine")
+    liger = try_import("liger_kernel.ops.rms_norm", "LigerRMSNormFunction")
+    apex = try_import("apex.normalization.fused_layer_norm", "fused_rms_norm_affine")
     return made.case(
         "rms_norm", 5 * x.numel(), lambda: ops.rms_norm(x, weight, EPS),
         lambda: F.rms_norm(x, (sizes.hidden,), weight, EPS),
@@ -123,7 +128,7 @@ def rms_norm(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Case:
 
 def add_rms_norm(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Case:
     """Both passes read two and write two tensors; the sum's own gradient is one more of the backward's."""
-    made = _Made(dtype, device)
+    made = Made(dtype, device)
     x, residual = made.leaf(sizes.tokens, sizes.hidden), made.leaf(sizes.tokens, sizes.hidden)
     weight = made.leaf(sizes.hidden)
 
@@ -136,9 +141,9 @@ def add_rms_norm(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Case
 
 def swiglu(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Case:
     """Forward: 2 read, 1 written; backward: 3 read, 2 written."""
-    made = _Made(dtype, device)
+    made = Made(dtype, device)
     x = made.leaf(sizes.tokens, 2 * sizes.feed_forward)
-    liger = _try_import("liger_kernel.ops.swiglu", "LigerSiLUMulFunction")
+    liger = try_import("liger_kernel.ops.swiglu", "LigerSiLUMulFunction")
 
     def eager() -> Tensor:
         gate, up = x.chunk(2, dim=-1)
@@ -152,7 +157,7 @@ def swiglu(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Case:
 
 def rotary_qkv(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Case:
     """Everything is read and written once in each pass."""
-    made = _Made(dtype, device)
+    made = Made(dtype, device)
     per_group = sizes.heads // sizes.groups
     mixed = made.leaf(sizes.tokens, 1, sizes.groups, (per_group + 2) * sizes.head_size)
     cos, sin = ops.rotary_tables(sizes.tokens, sizes.head_size, 10_000.0, device=device)
@@ -172,7 +177,7 @@ def rotary_qkv(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Case:
 
 def cross_entropy(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Case:
     """Logits are read twice, their gradient written once."""
-    made = _Made(dtype, device)
+    made = Made(dtype, device)
     logits = made.leaf(sizes.tokens, 1, sizes.vocabulary)
     target = torch.randint(0, sizes.vocabulary, (sizes.tokens, 1), device=device)
 

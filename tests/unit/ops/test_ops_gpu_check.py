@@ -22,14 +22,18 @@ def load(path, name):
 
 gpu_check = load("gpu_check.py", "gpu_check")
 cases = load("benchmark/ops_gpu_cases.py", "ops_gpu_cases")
+products = load("benchmark/ops_gpu_products.py", "ops_gpu_products")
 gather = load("gather_wheels.py", "gather_wheels")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_both_sides_of_each_case_do_the_same(dtype):
-    device = torch.device("cpu")
-    for make in cases.make_cases(cases.Sizes.small(32), dtype, device):
-        case = make()
+    device, sizes = torch.device("cpu"), cases.Sizes.small(32)
+    bound_by_arithmetic = [
+        make(sizes, dtype, device) for make in (products.weight_gradient, products.linear_cross_entropy)
+    ]
+    assert [case.flops for case in bound_by_arithmetic] == [2 * 32 * 256 * 1808, 6 * 32 * 256 * 512]
+    for case in (*(make() for make in cases.make_cases(sizes, dtype, device)), *bound_by_arithmetic):
         if case.name == "adamw":  # in place, each on its own parameters: tests/unit/ops/test_ops_optimizer.py
             continue
         ours, theirs = case.csrc(), case.eager()
@@ -57,9 +61,12 @@ def test_a_part_that_fails_or_takes_too_long_is_told(tmp_path):
 
 def test_what_falls_short_is_said(tmp_path):
     ops = [
-        {"op": "good", "dtype": "float32", "copy_share": 0.9, "milliseconds": {"csrc": 1.0, "compile": 1.2}},
-        {"op": "bad", "dtype": "float32", "copy_share": 0.5, "milliseconds": {"csrc": 1.0, "compile": 0.8}},
-    ]
+        {"op": "good", "dtype": "float32", "copy_share": 0.9, "tflops": 0.0,
+         "milliseconds": {"csrc": 1.0, "compile": 1.2}},
+        {"op": "product", "dtype": "float32", "copy_share": 0.2, "tflops": 300.0, "milliseconds": {"csrc": 1.0}},
+        {"op": "bad", "dtype": "float32", "copy_share": 0.5, "tflops": 0.0,
+         "milliseconds": {"csrc": 1.0, "compile": 0.8}},
+    ]  # fmt: skip
     model = [{"layers": 8, "precision": "bf16", "mfu_causal": 0.40}, {"layers": 8, "precision": "delayed",
              "times_bf16": 1.4}, {"layers": 16, "precision": "bf16", "failed": "out of memory"}]  # fmt: skip
     assert gpu_check.verdicts(tmp_path) == []
