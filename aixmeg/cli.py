@@ -110,6 +110,16 @@ COMMANDS: dict[str, Command] = {
         sections=("paths", "data", "model", "parallel", "optimizer", "train", "checkpoint", "health"),
         arguments=(_option("--resume", action="store_true", help="go on from the newest checkpoint, if there is one"),),
     ),
+    "replay": Command(
+        help="take a step of a run again, several times, and tell a data problem from a hardware one",
+        target="aixmeg.train.replay:replay",
+        arguments=(
+            _option("--step", type=int, required=True, metavar="N", help="step, counted from 1 as in metrics.jsonl"),
+            _option("--run", type=Path, default=Path("run"), metavar="RUN", help="run directory"),
+            _option("--repeat", type=int, default=3, metavar="N", help="times that the step is taken"),
+            _option("--skipped", action="store_true", help="with the samples that were left out because of it"),
+        ),
+    ),
     "convert to-hf": Command(
         help="convert a run's checkpoint to a Hugging Face folder",
         target="aixmeg.convert.command:to_hf",

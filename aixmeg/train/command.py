@@ -45,7 +45,7 @@ def _train_or_leave(config: Config, *, resume: bool) -> None:
     except UserError as error:
         if launch.rank == 0:
             raise
-        _leave(launch.rank, error)
+        leave(launch.rank, error)
 
 
 def _train(config: Config, launch: Launch, *, resume: bool) -> None:
@@ -102,7 +102,7 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     stop_ranks()
 
 
-def _leave(rank: int, error: UserError) -> NoReturn:
+def leave(rank: int, error: UserError) -> NoReturn:
     """End a rank other than 0: wait for the launcher to end it once rank 0 has spoken, else speak."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     time.sleep(_FIRST_WORD_SECONDS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aixmeg.train.batches import micro_batches, rank_samples, step_samples
+from aixmeg.train.batches import Batch, micro_batches, rank_samples, step_samples
 from aixmeg.train.build import Training
 from aixmeg.train.evaluate import evaluate
 from aixmeg.train.health import Health
@@ -57,10 +57,7 @@ def run_loop(
         while step < options.steps:
             step += 1
             # 1. This rank's micro-batches; the samples of a step depend on its number and what is left out alone.
-            samples = skipped.samples(step_samples(step - 1, global_batch_size=options.global_batch_size))
-            mine = rank_samples(samples, dp_rank=training.topology.dp_rank, dp_size=training.topology.dp_size)
-            size, device = options.micro_batch_size, training.device
-            batches = list(micro_batches(inputs.train, mine, micro_batch_size=size, device=device, step=samples))
+            samples, batches = step_batches(training, inputs, skipped, step)
 
             # 2. Forward, backward, update; a broken step sends the training back to a good one.
             lr = learning_rate(step, training.config.optimizer, steps=options.steps)
@@ -107,6 +104,15 @@ def run_loop(
             if result.flag:
                 progress.say(f"stopped after step {step} by a signal; go on with --resume")
                 return
+
+
+def step_batches(training: Training, inputs: Inputs, skipped: Skipped, step: int) -> tuple[Sequence[int], list[Batch]]:
+    """The samples of step `step`, counted from 1, and this rank's micro-batches of them."""
+    options, topology = training.config.train, training.topology
+    samples = skipped.samples(step_samples(step - 1, global_batch_size=options.global_batch_size))
+    mine = rank_samples(samples, dp_rank=topology.dp_rank, dp_size=topology.dp_size)
+    size, device = options.micro_batch_size, training.device
+    return samples, list(micro_batches(inputs.train, mine, micro_batch_size=size, device=device, step=samples))
 
 
 def _go_back(back: Recovered, health: Health, metrics: Metrics | None, progress: TrainProgress) -> tuple[int, Skipped]:

@@ -44,7 +44,7 @@ def training_state(
     weights = model_state(models)
     state = {**weights, "optimizer": optimizer.sharded_state_dict(weights, is_loading=loading, metadata=SHARDING)}
     if with_random:
-        state["random"] = {name: _sharded(name, value, topology) for name, value in _random_tensors().items()}
+        state["random"] = {name: _sharded(name, value, topology) for name, value in random_tensors().items()}
     return state
 
 
@@ -53,10 +53,10 @@ def load_training(models: Sequence[torch.nn.Module], optimizer: Any, state: Shar
     load_models(models, state)
     optimizer.load_state_dict(state["optimizer"])
     if "random" in state:
-        _set_random(state["random"])
+        set_random(state["random"])
 
 
-def _random_tensors() -> dict[str, Tensor]:
+def random_tensors() -> dict[str, Tensor]:
     """State of torch's generators and of megatron-core's tracker, by name; uint8 [1, n] each."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -65,7 +65,8 @@ def _random_tensors() -> dict[str, Tensor]:
     return {name: value.cpu().unsqueeze(0) for name, value in states.items()}
 
 
-def _set_random(loaded: dict[str, Tensor]) -> None:
+def set_random(loaded: dict[str, Tensor]) -> None:
+    """Put the generators into the states that `random_tensors` gave."""
     states = {name: value.squeeze(0) for name, value in loaded.items()}
     torch.set_rng_state(states["cpu"])
     if "cuda" in states:
