@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "generate": BASE | {"ops", "parallel", "model", "train", "tokenizer", "convert", "sfim"},
     "report": BASE | {"corpus"},
     "plan": BASE,
+    "eval": BASE | {"corpus", "tokenizer", "sfim", "syntax", "native", "model", "convert", "generate", "report"},
 }
 """`cli`, `doctor`, `quickstart` and `__main__` are the top: they may import everything."""
 TOP = {"cli", "doctor", "quickstart", "__main__", "__init__"}
