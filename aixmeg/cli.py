@@ -43,6 +43,11 @@ class Command:
 
 
 _MODEL = _option("--model", type=Path, required=True, metavar="DIR", help="Hugging Face folder or run directory")
+_RUN = _option("run", type=Path, metavar="RUN", help="run directory")
+_MAX_RESTARTS = _option(
+    "--max-restarts", type=int, default=20, metavar="N", help="failures that a job may restart from"
+)
+_TRAINING = ("paths", "data", "model", "parallel", "optimizer", "train", "checkpoint", "health")
 
 COMMANDS: dict[str, Command] = {
     "corpus build": Command(
@@ -107,7 +112,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command(
         help="train the model (under torchrun, srun or mpirun, or alone)",
         target="aixmeg.train.command:train",
-        sections=("paths", "data", "model", "parallel", "optimizer", "train", "checkpoint", "health"),
+        sections=_TRAINING,
         arguments=(_option("--resume", action="store_true", help="go on from the newest checkpoint, if there is one"),),
     ),
     "replay": Command(
@@ -119,6 +124,42 @@ COMMANDS: dict[str, Command] = {
             _option("--repeat", type=int, default=3, metavar="N", help="times that the step is taken"),
             _option("--skipped", action="store_true", help="with the samples that were left out because of it"),
         ),
+    ),
+    "slurm submit": Command(
+        help="make a run directory and submit the training as a job that restarts itself",
+        target="aixmeg.cluster.submit:submit",
+        sections=_TRAINING,
+        arguments=(
+            _option("--nodes", type=int, required=True, metavar="N", help="nodes of the job"),
+            _option("--profile", type=Path, default=None, metavar="FILE", help="site profile; default: $AIXMEG_SITE"),
+            _option("--time", default=None, help="time limit, instead of the profile's"),
+            _option("--partition", default=None, help="partition, instead of the profile's"),
+            _option("--account", default=None, help="account, instead of the profile's"),
+            _option("--qos", default=None, help="quality of service, instead of the profile's"),
+            _option("--dry-run", action="store_true", help="print the batch script, write and submit nothing"),
+            _option("--test-only", action="store_true", help="let the controller check the job, submit nothing"),
+        ),
+    ),
+    "slurm begin": Command(
+        help="used by batch scripts: note an attempt's beginning, or refuse it",
+        target="aixmeg.cluster.supervise:begin",
+        arguments=(_RUN, _MAX_RESTARTS),
+    ),
+    "slurm end": Command(
+        help="used by batch scripts: note how an attempt ended, and say whether another follows",
+        target="aixmeg.cluster.supervise:end",
+        arguments=(
+            _RUN,
+            _MAX_RESTARTS,
+            _option("--status", type=int, required=True, help="exit status of the ranks' launcher"),
+            _option("--signal", default="", metavar="NAME", help="signal that reached the batch script, or nothing"),
+            _option("--log", type=Path, required=True, metavar="FILE", help="what the ranks wrote"),
+        ),
+    ),
+    "status": Command(
+        help="say how far a run is, what restarted it, and when it will be done; only reads",
+        target="aixmeg.cluster.status:status",
+        arguments=(_RUN, _option("--json", action="store_true", dest="as_json", help="print one JSON object")),
     ),
     "convert to-hf": Command(
         help="convert a run's checkpoint to a Hugging Face folder",
@@ -175,7 +216,7 @@ COMMANDS: dict[str, Command] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the exit status (2 for bad input, 130 when interrupted)."""
+    """Run one subcommand; returns the exit status (2 for bad input, 130 when interrupted, else the command's own)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(words)
@@ -208,8 +249,8 @@ def _run(words: list[str]) -> int:
         arguments["overrides"] = overrides
     module, function = command.target.split(":")
     run: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    run(**arguments)
-    return 0
+    status = run(**arguments)
+    return status if isinstance(status, int) else 0
 
 
 def _load(file: Path | None, overrides: dict[str, str]) -> Config:
@@ -253,7 +294,8 @@ def _split_overrides(words: list[str]) -> tuple[list[str], dict[str, str]]:
         word = queue.pop(0)
         match = _OVERRIDE.fullmatch(word)
         if match is None:
-            rest.append(word)
+            if word != "--":  # what stands behind it needs no other treatment
+                rest.append(word)
         elif match[2] is not None:
             overrides[match[1]] = match[2]
         elif queue:

@@ -135,7 +135,7 @@ def _to_config(tree: Tree, problems: list[str]) -> Config | None:
         # Through JSON, so that lists become tuples and strings paths while strictness still refuses "8" for 8.
         return _adapter().validate_json(json.dumps(present, default=str))
     except ValidationError as error:
-        problems += [_sentence(item) for item in error.errors()]
+        problems += [sentence(item, Config()) for item in error.errors()]
         problems += _conflicts_of_the_rest(present, [list(item["loc"]) for item in error.errors()])
         return None
 
@@ -170,16 +170,16 @@ def _conflicts_of_the_rest(tree: Tree, broken: list[list[Any]]) -> list[str]:
     return [text for text in found if not any(name in text for name in names)]
 
 
-def _sentence(item: Mapping[str, Any]) -> str:
+def sentence(item: Mapping[str, Any], owner: Any) -> str:
+    """What one of pydantic's errors says, for the options of the dataclass `owner`."""
     where = ".".join(str(part) for part in item["loc"])
     if item["type"] == "unexpected_keyword_argument":
-        return f"{where} is not an option{_suggestion(item['loc'])}"
+        return f"{where} is not an option{_suggestion(item['loc'], owner)}"
     return f"{where}={item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
 
 
-def _suggestion(loc: Iterable[Any]) -> str:
+def _suggestion(loc: Iterable[Any], owner: Any) -> str:
     *parents, name = [str(part) for part in loc]
-    owner: Any = Config()
     for parent in parents:
         owner = getattr(owner, parent, None)
     names = [f.name for f in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "generate": BASE | {"ops", "parallel", "model", "train", "tokenizer", "convert", "sfim"},
     "report": BASE | {"corpus"},
     "plan": BASE,
+    "cluster": BASE | {"corpus", "train"},
     "eval": BASE | {"corpus", "tokenizer", "sfim", "syntax", "native", "model", "convert", "generate", "report"},
 }
 """`cli`, `doctor`, `quickstart` and `__main__` are the top: they may import everything."""
@@ -42,7 +43,7 @@ ONLY_IN = {
 }
 NEVER_IN = {
     "torch": {
-        "config", "languages", "native", "syntax", "corpus", "report", "plan", "cli", "errors", "files", "nvml",
+        "config", "languages", "native", "syntax", "corpus", "report", "plan", "cluster", "cli", "errors", "files", "nvml",
     }
 }  # fmt: skip
 

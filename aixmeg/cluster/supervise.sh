@@ -1,0 +1,48 @@
+# From the start of a job to its end. This text stands in every script that `aixmeg slurm submit` writes, and in
+# slurm/pretrain.sbatch. Above it are set: run (folder), tool (words that start aixmeg on this node), launch (words that
+# start the ranks), max_restarts.
+attempt=${SLURM_RESTART_COUNT:-0}
+log=$run/logs/ranks-$SLURM_JOB_ID-$attempt.log
+mkdir -p "$run/logs"
+
+# The first node is the meeting point; the port differs between jobs, and between the attempts of a job.
+MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+if ! getent hosts "$MASTER_ADDR" >/dev/null; then
+  MASTER_ADDR=$(scontrol -o show node "$MASTER_ADDR" | sed -n 's/.* NodeAddr=\([^ ]*\).*/\1/p')
+fi
+MASTER_PORT=$((20000 + (SLURM_JOB_ID * 7 + attempt * 101) % 12000))
+export MASTER_ADDR MASTER_PORT
+
+# USR1: SLURM's warning before the time limit or a preemption. TERM: the job is being ended. Both mean "save and stop",
+# and go to the ranks as USR1, since srun and mpirun answer TERM by ending them. USR2: save and go on.
+asked=""
+ranks=""
+# shellcheck disable=SC2317 # the traps call it
+forward() { if [[ -n $ranks ]]; then kill -s "$1" "$ranks" 2>/dev/null; fi; }
+trap 'asked=USR1; forward USR1' USR1
+trap 'asked=${asked:-TERM}; forward USR1' TERM
+trap 'forward USR2' USR2
+
+# Is another attempt worth it? Notes its beginning, and how the one before was lost if it had no time to say so.
+"${tool[@]}" slurm begin "$run" --max-restarts "$max_restarts" || exit
+
+status=0
+if [[ -z $asked ]]; then
+  "${launch[@]}" >>"$log" 2>&1 &
+  ranks=$!
+  # A trap interrupts wait; the ranks are still running then.
+  until wait "$ranks"; do
+    status=$?
+    kill -0 "$ranks" 2>/dev/null || break
+    status=0
+  done
+  ranks=""
+fi
+
+# 0: the training is complete. 75: another attempt. Else it stays ended: crash loop, too many restarts, cancelled.
+"${tool[@]}" slurm end "$run" --status "$status" --signal "$asked" --max-restarts "$max_restarts" --log "$log"
+verdict=$?
+if [[ $verdict -eq 75 ]]; then
+  scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$verdict"
