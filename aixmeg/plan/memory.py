@@ -45,7 +45,8 @@ def memory_of_stages(config: Config, layout: Layout, *, wide_products: bool = Fa
     """Of each pipeline stage's ranks.
 
     Args:
-        wide_products: bf16 matrices of the loss are multiplied in fp32, as CPUs without bf16 instructions do.
+        wide_products: bf16 operands are widened to fp32 for products and attention, as aixmeg does on CPUs without
+            bf16 instructions (`aixmeg.ops.wide`).
     """
     return [_Rank(config, layout, stage, wide_products).memory() for stage in range(layout.pp)]
 
@@ -64,7 +65,8 @@ class _Rank:
         self.config, self.layout, self.stage = config, layout, stage
         self.shape = Shape.of(config.model)
         self.e = 2 if config.train.precision == "bf16" else FP32
-        self.product = FP32 if wide_products else self.e
+        self.product = FP32 if wide_products and self.e == 2 else self.e
+        self.widened = self.product != self.e
         self.n = layout.micro_batch_size * config.model.seq_length // layout.cp
         self.split = layout.tp if layout.sp else 1
         self.residual = self.n * self.shape.hidden // self.split * self.e
@@ -100,10 +102,10 @@ class _Rank:
         shape, layout, n, e = self.shape, self.layout, self.n, self.e
         operand = 1 if self.config.model.fp8 else e  # FP8 products keep their inputs as bytes
         residual = 2 * self.residual + 2 * self.residual // e * operand + 2 * FP32 * n // self.split
-        attention = (shape.qkv_width + shape.query_width) * e + shape.heads * FP32
+        attention = (shape.qkv_width + shape.query_width) * self.product + shape.heads * FP32
         if layout.recompute == "selective":  # attention's output and the sums of its exponentials are made again
             attention = shape.qkv_width * e
-        copied = layout.micro_batch_size > 1 or operand != e or layout.recompute == "selective"
+        copied = layout.micro_batch_size > 1 or operand != e or self.widened or layout.recompute == "selective"
         attention += shape.query_width * operand if copied else 0  # else the projection reads attention's own output
         feed_forward = shape.fc1_width * e + shape.ffn * operand
         return residual + n * (attention + feed_forward) / layout.tp
@@ -146,10 +148,10 @@ class _Rank:
         weight, whole = shape.embedding // layout.tp, self.n * shape.hidden * self.e
         if self.config.train.cross_entropy_chunk_rows is None:
             # The gradient of all logits; then, with the logits gone, of hidden states and weights.
-            return max(self.logits(), whole + self.gathered + weight * self.e)
-        copies = (0 if self.config.train.gradient_accumulation_fusion else FP32) + (
-            self.product if self.product != self.e else 0
-        )
+            wide = (self.n * shape.vocabulary // layout.tp + weight) * FP32 * self.widened
+            wgrad = 0 if self.config.train.gradient_accumulation_fusion else self.e
+            return max(self.logits(), whole + self.gathered + weight * wgrad + wide)
+        copies = (0 if self.config.train.gradient_accumulation_fusion else FP32) + self.product * self.widened
         rows = min(self.config.train.cross_entropy_chunk_rows, self.n)
         handed_over = weight * self.e if self.e != FP32 else 0
         per_chunk = max(rows * shape.hidden * self.product, handed_over - self.logits())
@@ -163,6 +165,9 @@ class _Rank:
         wgrad = 0 if self.config.train.gradient_accumulation_fusion else e
         fc2 = self.gathered + inner + shape.hidden * shape.ffn // tp * wgrad
         fc1 = self.gathered + n * shape.hidden * e + shape.hidden * shape.fc1_width // tp * wgrad - inner
+        if self.widened:  # gradient, weight and result
+            fc1 += (n * shape.fc1_width + shape.hidden * shape.fc1_width + n * shape.hidden * tp) / tp * FP32
+            fc2 += (n * shape.ffn + shape.hidden * shape.ffn + n * shape.hidden * tp) / tp * FP32
         again = 0.0
         if self.layout.recompute == "full":
             uniform = self.layout.recompute_method == "uniform"

@@ -1,12 +1,11 @@
 """`aixmeg plan`'s memory against what tensors take in real training steps on CPU, for every kind of layout."""
 
-import dataclasses
-
 import pytest
 from launch import run_function
 from memory_worker import peaks
 
 from aixmeg.config import Config, ModelConfig, OptimizerConfig, ParallelConfig, TokenizerConfig, TrainConfig
+from aixmeg.ops.wide import multiplies_bf16
 from aixmeg.plan.layout import TRAINER_HAS, layout_of
 from aixmeg.plan.memory import memory_of_stages
 
@@ -14,7 +13,7 @@ MODEL = ModelConfig(
     num_layers=8, hidden_size=128, ffn_hidden_size=352, num_attention_heads=8, num_query_groups=2, seq_length=256,
     vocab_size=2048,
 )  # fmt: skip
-"""1.9 M parameters: their states, the activations and the logits weigh about alike."""
+"""1.9 M parameters; their states and the activations weigh about alike, the logits a tenth of that."""
 TP2 = {"tensor_model_parallel_size": 2}
 SP2 = {**TP2, "sequence_parallel": True}
 PP2 = {"pipeline_model_parallel_size": 2}
@@ -77,7 +76,7 @@ def measured():
 def predicted(name):
     ranks, settings = CASES[name]
     layout = layout_of(settings, ranks)
-    return memory_of_stages(settings, layout)
+    return memory_of_stages(settings, layout, wide_products=not multiplies_bf16())
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -89,8 +88,9 @@ def test_peak_is_predicted_within_ten_percent(measured, name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_weights_gradients_and_optimizer_are_exact(measured, name):
-    """What stays between steps is these three; 1 % are the optimizer's step counters and cached rotary tables."""
+    """What stays between steps is these three. 1 % and 1.1 MB are not: cached rotary tables, the optimizer's counters,
+    and the last activation that a pipeline sent or a tensor rank exchanged (at most two of 512 KB are held)."""
     stages = predicted(name)
     for stage, _, stays in measured[name]:
         memory = stages[stage]
-        assert memory.weights + memory.gradients + memory.optimizer == pytest.approx(stays, rel=0.01)
+        assert memory.weights + memory.gradients + memory.optimizer == pytest.approx(stays, rel=0.01, abs=1.1e6)
