@@ -43,7 +43,8 @@ ONLY_IN = {
 }
 NEVER_IN = {
     "torch": {
-        "config", "languages", "native", "syntax", "corpus", "report", "plan", "cluster", "cli", "errors", "files", "nvml",
+        "config", "languages", "native", "syntax", "corpus", "report", "plan", "cluster", "cli", "errors", "files",
+        "nvml",
     }
 }  # fmt: skip
 
