@@ -162,7 +162,9 @@ def publish(
     """
     temporary, final = temporary_folder(run, step), step_folder(run, step)
     known, files = digests or {}, {}
-    for path in sorted(path for path in temporary.iterdir() if path.is_file()):
+    # By name too: a network's file system may not list yet what another node has written.
+    there = {path.name for path in temporary.iterdir() if path.is_file()}
+    for path in sorted(temporary / name for name in there | known.keys()):
         sync(path)
         files[path.name] = {"bytes": path.stat().st_size, "sha256": known.get(path.name) or sha256_file(path)}
     whole = {**manifest, "files": files}

@@ -53,6 +53,7 @@ def run_loop(
     options = training.config.train
     clock = _Clock(options.global_batch_size * training.config.model.seq_length)
     health, skipped, step = Health(training.config.health, history), skipped or Skipped(), start
+    save_asked = False
     with StopSignal() as signal, Saver(training, run, asynchronous=training.config.checkpoint.asynchronous) as saver:
         while step < options.steps:
             step += 1
@@ -62,6 +63,7 @@ def run_loop(
             # 2. Forward, backward, update; a broken step sends the training back to a good one.
             lr = learning_rate(step, training.config.optimizer, steps=options.steps)
             result = train_step(training, batches, lr=lr, flag=signal.stop_requested, save=signal.take_save)
+            save_asked = save_asked or result.save  # not forgotten where the step is broken
             reason = health.judge(loss=result.loss, grad_norm=result.grad_norm)
             if reason is not None:
                 saver.wait()
@@ -91,7 +93,8 @@ def run_loop(
                 clock.restart()
 
             # 5. Checkpoint, written beside the next steps; before the end it is waited for.
-            if _due(step, options.save_interval, last or result.save):
+            if _due(step, options.save_interval, last or save_asked):
+                save_asked = False
                 manifest = describe(
                     training.config, step=step, data=inputs.identity, skipped=skipped, health=health.state()
                 )

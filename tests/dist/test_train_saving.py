@@ -169,6 +169,10 @@ def test_one_checkpoint_at_a_time_and_the_last_is_waited_for(root, whole):
     assert run_ranks(slow_disk, 2, config, log=root / "log") == [0, 0], log_of(root)
     assert [step_of(folder) for folder in list_checkpoints(root / "slow")] == [3, 6, 9, 12]
     assert read_metrics(root / "slow") == whole
+    # What is written is the state of the step that it is called after, not of the steps that went on meanwhile.
+    (root / "slow/checkpoints/latest").write_text("step-00000006\n")
+    train_ranks(config, 2, log=root / "log", resume=True)
+    assert "continuing from" in log_of(root) and read_metrics(root / "slow") == whole
 
 
 # Damaged files.

@@ -130,6 +130,13 @@ def test_digests_that_are_known_are_not_taken_again(tmp_path):
     assert read_manifest(folder)["files"]["__0_0.distcp"]["sha256"] == "as written"
 
 
+def test_a_file_that_a_rank_wrote_and_nobody_finds_fails_the_save(tmp_path):
+    save(tmp_path, 1)
+    with pytest.raises(OSError, match=r"__1_0\.distcp"):
+        save(tmp_path, 7, digests={"__0_0.distcp": "as written", "__1_0.distcp": "lost"})
+    assert latest_checkpoint(tmp_path).name == "step-00000001"
+
+
 def test_a_damaged_one_is_set_aside_and_later_ones_left(tmp_path):
     for step in (1, 2, 3):
         save(tmp_path, step)
