@@ -79,11 +79,15 @@ def infill(
     tokenizer: CodeTokenizer = native.tokenizer
     context = native.config.model.seq_length
     prompt = build_prompt(tokenizer, around, mode=mode, context=context, max_new_tokens=max_new_tokens)
-    # A middle holds no control piece, so any of them ends it; ids beyond the tokenizer's are padding of the embedding.
+    made = greedy(native.model, prompt.ids, max_new_tokens=max_new_tokens, stop_ids=stop_ids(native), on_token=on_token)
+    return Completion(decode_text(tokenizer, made.ids), made.ids, made.stopped, len(prompt.ids), prompt.note)
+
+
+def stop_ids(native: Any) -> set[int]:
+    """Ids that end a completion: a middle holds no control piece, and ids beyond the tokenizer's are padding."""
+    tokenizer: CodeTokenizer = native.tokenizer
     stop = {token for token in range(tokenizer.vocab_size) if tokenizer.is_control(token)}
-    stop.update(range(tokenizer.vocab_size, native.config.model.vocab_size))
-    made = greedy(native.model, prompt.ids, max_new_tokens=max_new_tokens, stop_ids=stop, on_token=on_token)
-    return Completion(_text(tokenizer, made.ids), made.ids, made.stopped, len(prompt.ids), prompt.note)
+    return stop | set(range(tokenizer.vocab_size, native.config.model.vocab_size))
 
 
 def _surroundings(
@@ -102,7 +106,7 @@ def _surroundings(
     return from_files(prefix_file, suffix_file)
 
 
-def _text(tokenizer: CodeTokenizer, ids: list[int]) -> str:
+def decode_text(tokenizer: CodeTokenizer, ids: list[int]) -> str:
     """Text of the new tokens; a character of which the limit cut off the last bytes is left out."""
     return codecs.getincrementaldecoder("utf-8")("replace").decode(tokenizer.decode_bytes(ids))
 
