@@ -18,6 +18,7 @@ import torch
 import torch.distributed
 
 from aixmeg.errors import UserError
+from aixmeg.parallel.mpi_bootstrap import agree
 from aixmeg.parallel.nodelist import first_host
 
 Environment = Mapping[str, str]
@@ -137,7 +138,21 @@ def _torchrun(environment: Environment) -> Found | None:
         )
     rank = _integer(environment, "RANK")
     local_rank = _integer(environment, "LOCAL_RANK") if "LOCAL_RANK" in environment else rank
+    _refuse_strangers(environment)
     return rank, _integer(environment, "WORLD_SIZE"), local_rank, _explicit(environment)
+
+
+def _refuse_strangers(environment: Environment) -> None:
+    """Several torchruns of one srun that do not know of each other would each train the whole model into one run."""
+    if not {"SLURM_STEP_NUM_TASKS", "GROUP_WORLD_SIZE"} <= environment.keys():
+        return
+    tasks, known = _integer(environment, "SLURM_STEP_NUM_TASKS"), _integer(environment, "GROUP_WORLD_SIZE")
+    if tasks > 1 and known != tasks:
+        raise UserError(
+            f"srun started torchrun {tasks} times, but they form groups of {known}: start one per node "
+            f"(--ntasks-per-node=1), each with --nnodes={tasks} and one --master-addr, or start the training without "
+            "torchrun, one task per GPU"
+        )
 
 
 def _mpi(environment: Environment) -> Found | None:
@@ -151,7 +166,10 @@ def _mpi(environment: Environment) -> Found | None:
             one_node = local_size is not None and int(local_size) == world_size
             local_rank = _integer(environment, local) if local in environment else 0
             job = environment.get("PMIX_NAMESPACE") or environment.get("PMI_JOBID") or str(os.getppid())
-            return _integer(environment, rank), world_size, local_rank, _meeting_point(environment, job, one_node)
+            number = _integer(environment, rank)
+            if environment.get("AIXMEG_BOOTSTRAP") == "mpi":
+                return number, world_size, local_rank, agree(number, world_size)
+            return number, world_size, local_rank, _meeting_point(environment, job, one_node)
     return None
 
 
@@ -186,7 +204,8 @@ def _meeting_point(environment: Environment, job: str, one_node: bool) -> tuple[
     if not hosts:
         raise UserError(
             "ranks on several nodes need a meeting point: set MASTER_ADDR to the first node's address and MASTER_PORT "
-            "to a free port there (with mpirun: -x MASTER_ADDR=… -x MASTER_PORT=…)"
+            "to a free port there (with mpirun: -x MASTER_ADDR=… -x MASTER_PORT=…), or AIXMEG_BOOTSTRAP=mpi, to let "
+            "mpi4py agree on one"
         )
     return first_host(hosts), port
 

@@ -46,6 +46,7 @@ def place(environment):
         # mpirun in a SLURM job starts daemons with srun: SLURM_PROCID is the daemon's.
         (STEP | OPENMPI, ("mpi", 3, 4, 3, "127.0.0.1")),
         (STEP | TORCHRUN, ("torchrun", 5, 8, 1, "node7")),
+        (STEP | TORCHRUN | {"GROUP_WORLD_SIZE": "4"}, ("torchrun", 5, 8, 1, "node7")),
         (OPENMPI | {"OMPI_COMM_WORLD_LOCAL_SIZE": "2"} | ALLOCATION, ("mpi", 3, 4, 3, "localhost")),
     ],
 )
@@ -71,7 +72,9 @@ def test_ranks_of_a_job_agree_on_the_port_and_jobs_differ(environment):
         ({"RANK": "0"}, "WORLD_SIZE, MASTER_ADDR, MASTER_PORT is not"),
         (TORCHRUN | {"RANK": "eight"}, "RANK='eight' must be a whole number"),
         (TORCHRUN | {"RANK": "8"}, "rank 8 of 8"),
-        (OPENMPI | {"OMPI_COMM_WORLD_LOCAL_SIZE": "2"}, "MASTER_ADDR"),
+        (OPENMPI | {"OMPI_COMM_WORLD_LOCAL_SIZE": "2"}, "MASTER_ADDR.*AIXMEG_BOOTSTRAP=mpi"),
+        # Four torchruns under srun, each alone: four trainings into one run directory.
+        (STEP | TORCHRUN | {"GROUP_WORLD_SIZE": "1"}, "srun started torchrun 4 times, but they form groups of 1"),
     ],
 )
 def test_contradictions_are_errors(environment, message):
