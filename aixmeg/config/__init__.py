@@ -5,6 +5,7 @@ from aixmeg.config.corpus import CorpusConfig
 from aixmeg.config.data import DataConfig
 from aixmeg.config.health import HealthConfig
 from aixmeg.config.load import apply_overrides, check_tree, dump_config, load_config, read_yaml
+from aixmeg.config.logging import LoggingConfig
 from aixmeg.config.loss import LossConfig
 from aixmeg.config.packing import PackingConfig
 from aixmeg.config.presets import PRESETS
@@ -26,6 +27,7 @@ __all__ = [
     "CorpusConfig",
     "DataConfig",
     "HealthConfig",
+    "LoggingConfig",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",

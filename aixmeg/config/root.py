@@ -9,6 +9,7 @@ from aixmeg.config.checkpoint import CheckpointConfig
 from aixmeg.config.corpus import CorpusConfig
 from aixmeg.config.data import DataConfig
 from aixmeg.config.health import HealthConfig
+from aixmeg.config.logging import LoggingConfig
 from aixmeg.config.loss import LossConfig
 from aixmeg.config.sections import (
     ModelConfig,
@@ -35,6 +36,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
 
 
 def sections(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -57,6 +57,7 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     from aixmeg.parallel.topology import Topology
     from aixmeg.train.build import build_training
     from aixmeg.train.checkpoint import load_checkpoint
+    from aixmeg.train.goodput import open_events
     from aixmeg.train.inputs import open_inputs
     from aixmeg.train.loop import run_loop
     from aixmeg.train.metrics import open_metrics
@@ -66,6 +67,7 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     from aixmeg.train.together import on_every_rank, on_rank_zero
 
     # 1. Inputs and run directory, before anything large is built.
+    begun = time.time()
     torch.set_num_threads(config.train.num_threads)
     start_ranks(launch)
     run = config.paths.at("run")
@@ -88,13 +90,15 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     # 3. The loop.
     with (
         open_metrics(run, rank=launch.rank, resumed_step=start) as metrics,
+        open_events(run, rank=launch.rank, begun=begun, ranks=launch.world_size) as events,
         TrainProgress(steps=config.train.steps, start=start, enabled=launch.rank == 0) as progress,
     ):
         for notice in notices:
             progress.say(notice)
         run_loop(
-            training, inputs, run=run, start=start, metrics=metrics, progress=progress, skipped=skipped, history=history
-        )
+            training, inputs, run=run, start=start, metrics=metrics, progress=progress, skipped=skipped, history=history,
+            events=events,
+        )  # fmt: skip
 
     # 4. Leave together, so that no rank sees another one's connection break.
     torch.distributed.barrier()

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from aixmeg.train.batches import Batch, micro_batches, rank_samples, step_samples
 from aixmeg.train.build import Training
 from aixmeg.train.evaluate import evaluate
+from aixmeg.train.goodput import Events
 from aixmeg.train.health import Health
 from aixmeg.train.inputs import Inputs
 from aixmeg.train.manifest import describe
 from aixmeg.train.metrics import Metrics
 from aixmeg.train.progress import TrainProgress
+from aixmeg.train.recorder import Recorder
 from aixmeg.train.recovery import Recovered, roll_back
 from aixmeg.train.saver import Saver
 from aixmeg.train.schedule import learning_rate
 from aixmeg.train.signals import StopSignal
 from aixmeg.train.skip import Skipped
 from aixmeg.train.step import train_step
-from aixmeg.train.together import on_rank_zero
 
 
 def run_loop(
@@ -34,6 +33,7 @@ def run_loop(
     progress: TrainProgress,
     skipped: Skipped | None = None,
     history: Sequence[Sequence[float]] = (),
+    events: Events | None = None,
 ) -> None:
     """Train from step `start` (already done) to the last, or until a signal asks to stop; collective.
 
@@ -46,19 +46,22 @@ def run_loop(
         progress: what the user sees.
         skipped: samples that are left out.
         history: of `Health`, as the checkpoint holds it.
+        events: rank 0's, None elsewhere.
 
     Raises:
         UserError: the loss or gradient is broken and there is no way back, or the disk refuses a write.
     """
     options = training.config.train
-    clock = _Clock(options.global_batch_size * training.config.model.seq_length)
+    record = Recorder(training, metrics=metrics, events=events, progress=progress)
     health, skipped, step = Health(training.config.health, history), skipped or Skipped(), start
     save_asked = False
     with StopSignal() as signal, Saver(training, run, asynchronous=training.config.checkpoint.asynchronous) as saver:
+        record.begin(step)
         while step < options.steps:
             step += 1
             # 1. This rank's micro-batches; the samples of a step depend on its number and what is left out alone.
             samples, batches = step_batches(training, inputs, skipped, step)
+            record.clock.lap("data")
 
             # 2. Forward, backward, update; a broken step sends the training back to a good one.
             lr = learning_rate(step, training.config.optimizer, steps=options.steps)
@@ -70,27 +73,17 @@ def run_loop(
                 back = roll_back(
                     training, run, step=step, samples=samples, skipped=skipped, result=result, reason=reason
                 )
-                step, skipped = _go_back(back, health, metrics, progress)
-                clock.restart()
+                record.went_back(step, back.step, back.notice)
+                step, skipped = _go_back(back, health)
                 continue
 
             # 3. Metrics.
             last = result.flag or step == options.steps
-            clock.step()
-            progress.step(
-                step, loss=result.loss, grad_norm=result.grad_norm, lr=lr, tokens_per_second=clock.tokens_per_second
-            )
-            if step % options.log_interval == 0 or last:
-                record = {"loss": result.loss, "grad_norm": result.grad_norm, "lr": lr}
-                record |= {} if result.z_loss is None else {"z_loss": result.z_loss}
-                _write(metrics, {"kind": "train", "step": step, **record, **clock.report(step)})
+            record.step(step, result, lr=lr, last=last)
 
             # 4. Held-out loss.
             if inputs.valid is not None and _due(step, options.eval_interval, step == options.steps):
-                losses = evaluate(training, inputs.valid, inputs.windows)
-                progress.say(f"step {step}/{options.steps}  held out: {_shown(losses)}")
-                _write(metrics, {"kind": "valid", "step": step, **losses})
-                clock.restart()
+                record.evaluated(step, evaluate(training, inputs.valid, inputs.windows))
 
             # 5. Checkpoint, written beside the next steps; before the end it is waited for.
             if _due(step, options.save_interval, last or save_asked):
@@ -101,9 +94,11 @@ def run_loop(
                 saver.save(step, manifest)
                 if last:
                     saver.wait(final=True)
-                clock.restart()
+                record.saved(step)
             for message in saver.news():
                 progress.say(message)
+            if last:
+                record.stopped(step, "signal" if result.flag else "end")
             if result.flag:
                 progress.say(f"stopped after step {step} by a signal; go on with --resume")
                 return
@@ -118,58 +113,11 @@ def step_batches(training: Training, inputs: Inputs, skipped: Skipped, step: int
     return samples, list(micro_batches(inputs.train, mine, micro_batch_size=size, device=device, step=samples))
 
 
-def _go_back(back: Recovered, health: Health, metrics: Metrics | None, progress: TrainProgress) -> tuple[int, Skipped]:
+def _go_back(back: Recovered, health: Health) -> tuple[int, Skipped]:
     """Forget the steps after the one that was restored; that step, and what is left out from now on."""
     health.restore(back.health)
-    on_rank_zero(lambda: metrics.rewind(back.step) if metrics is not None else None)
-    progress.say(back.notice)
     return back.step, back.skipped
-
-
-class _Clock:
-    """Time spent in steps: validation and saving are not training speed."""
-
-    def __init__(self, tokens_per_step: int) -> None:
-        self._per_step = tokens_per_step
-        self._seconds = 0.0
-        self._steps = 0
-        self.tokens_per_second = 0.0
-        """Of the newest step."""
-        self.restart()
-
-    def restart(self) -> None:
-        """Start timing now."""
-        self._now = time.perf_counter()
-
-    def step(self) -> None:
-        """A step has ended."""
-        now = time.perf_counter()
-        seconds, self._now = now - self._now, now
-        self._seconds += seconds
-        self._steps += 1
-        self.tokens_per_second = self._per_step / seconds
-
-    def report(self, step: int) -> dict[str, float]:
-        """Fields of a metrics record, over the steps since the previous one; tokens since the run's beginning."""
-        seconds, steps = self._seconds, self._steps
-        self._seconds, self._steps = 0.0, 0
-        return {
-            "tokens": step * self._per_step,
-            "tokens_per_second": round(steps * self._per_step / seconds, 1),
-            "seconds": round(seconds, 4),
-        }
 
 
 def _due(step: int, interval: int, last: bool) -> bool:
     return last or (interval > 0 and step % interval == 0)
-
-
-def _write(metrics: Metrics | None, record: dict[str, Any]) -> None:
-    """Append a record; when the disk refuses it on rank 0, every rank stops."""
-    on_rank_zero(lambda: metrics.write(record) if metrics is not None else None)
-
-
-def _shown(losses: dict[str, float | None]) -> str:
-    return ", ".join(
-        f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4f}'}" for name, value in losses.items()
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,6 +20,7 @@ class TrainProgress:
         self._steps, self._start = steps, start
         self._begun = self._shown = time.monotonic()
         self._bar: Progress | None = None
+        self._speed = ""
         if enabled and self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("step {task.completed}/{task.total}"),
@@ -33,7 +35,9 @@ class TrainProgress:
 
     def step(self, step: int, *, loss: float, grad_norm: float, lr: float, tokens_per_second: float) -> None:
         """Show the numbers of a finished step."""
-        status = f"loss {loss:.4f}  grad norm {grad_norm:.3f}  lr {lr:.2e}  {tokens_per_second:,.0f} tokens/s"
+        status = (
+            f"loss {loss:.4f}  grad norm {grad_norm:.3f}  lr {lr:.2e}  {tokens_per_second:,.0f} tokens/s{self._speed}"
+        )
         if self._bar is not None:
             self._bar.update(self._task, completed=step, status=status)
             return
@@ -41,6 +45,15 @@ class TrainProgress:
         if now - self._shown >= _QUIET_SECONDS or step in (self._start + 1, self._steps):
             self._shown = now
             self._print(f"step {step}/{self._steps}  {status}  ETA {self._remaining(step, now)}")
+
+    def speed(self, record: Mapping[str, float]) -> None:
+        """Show the utilisation and goodput of a metrics record beside the next steps."""
+        parts = [f"{record['tflops_full']:.3g} TFLOP/s a rank"] if "tflops_full" in record else []
+        if "mfu_full" in record:
+            parts.append(f"MFU {record['mfu_full']:.1%}")
+        if "goodput" in record:
+            parts.append(f"goodput {record['goodput']:.0%}")
+        self._speed = "".join(f"  {part}" for part in parts)
 
     def say(self, message: str) -> None:
         """A line of its own, above the live one: validation results, checkpoints, notices."""

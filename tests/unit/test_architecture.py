@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "model": BASE | {"ops", "parallel"},
     "nvml": {"errors"},
     "health": BASE | {"nvml", "parallel"},
-    "train": BASE | {"ops", "parallel", "model", "data", "nvml"},
+    "train": BASE | {"ops", "parallel", "model", "data", "nvml", "plan"},
     "convert": BASE | {"parallel", "model", "train", "tokenizer", "data"},
     "generate": BASE | {"ops", "parallel", "model", "train", "tokenizer", "convert", "sfim"},
     "report": BASE | {"corpus"},

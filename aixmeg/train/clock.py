@@ -1,0 +1,142 @@
+"""Where the time of a step goes, on this rank, and the speed and memory that follow from it.
+
+On a GPU the host runs ahead of the device, so the borders between the parts of a step are events on the stream, read
+when the step has ended (it ends with a loss on the host); elsewhere they are moments.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from aixmeg.plan.counts import Shape, flops_per_token
+from aixmeg.plan.hardware import GPUS
+from aixmeg.train.build import Training
+
+_STEP = ("data", "forward_backward", "communication", "optimizer", "other")
+"""Parts of a step. communication: the wait for gradients that other ranks hold, when the backward pass has ended;
+what layers exchange (tensor, context, pipeline) is part of forward_backward, and a profile tells it apart. data: on
+the host, micro-batches put together and copied. other: metrics, and the exchange of the loss."""
+_BESIDE = ("evaluation", "checkpoint")
+"""Not training speed."""
+_DEVICES = {"A100": "a100", "H100": "h100", "H200": "h200", "B200": "b200"}
+"""A part of the name that CUDA gives a device → the plan's name of it, whose figures are of the SXM boards."""
+
+
+class Clock:
+    """Times of a training's parts since the last record.
+
+    Its `lap` says which part the time since the last call belongs to. Only `optimizer.step` and megatron-core's
+    `finalize_model_grads_func`, which the schedule calls when all gradients are there, are timed from inside.
+    """
+
+    def __init__(self, training: Training) -> None:
+        config = training.config
+        self.tokens_per_second = 0.0
+        """Of the newest step."""
+        self._per_step = config.train.global_batch_size * config.model.seq_length
+        self._flops, self._ranks = flops_per_token(Shape.of(config.model)), training.topology.world_size
+        self._peak = peak_flops(config.logging.peak_tflops, training.device)
+        self._device = training.device
+        self._marks: list[tuple[str, Any]] = []
+        self._seconds = dict.fromkeys((*_STEP, *_BESIDE), 0.0)
+        self._steps = 0
+        self._newest = 0.0
+        training.optimizer.step = self._timed("optimizer", training.optimizer.step)
+        for core in {id(model.config): model.config for model in training.wrapped}.values():
+            core.finalize_model_grads_func = self._timed("communication", core.finalize_model_grads_func)
+        self.restart()
+
+    def restart(self) -> None:
+        """Start timing now; what was before belongs to nothing."""
+        self._now, self._marks = time.perf_counter(), []
+
+    def forget(self) -> None:
+        """What was measured since the last record belongs to steps that do not count."""
+        self._seconds, self._steps, self._newest = dict.fromkeys(self._seconds, 0.0), 0, 0.0
+        self.restart()
+
+    def lap(self, part: str) -> float:
+        """The time since the last call was spent on `part`; returns it in seconds."""
+        now = time.perf_counter()
+        seconds, self._now = now - self._now, now
+        self._seconds[part] += seconds
+        if part not in _BESIDE:
+            self._newest += seconds
+        return seconds
+
+    def step(self) -> float:
+        """Forward, backward and update have ended; returns what the whole step took, in seconds."""
+        total = self.lap("forward_backward")
+        for (part, start), (_, end) in zip(self._marks[::2], self._marks[1::2], strict=True):
+            seconds = min(_between(start, end), total)
+            self._seconds[part] += seconds
+            self._seconds["forward_backward"] -= seconds
+        self._marks.clear()
+        seconds, self._newest = self._newest, 0.0
+        self._steps += 1
+        self.tokens_per_second = self._per_step / seconds
+        return seconds
+
+    def report(self, step: int) -> dict[str, Any]:
+        """Fields of a metrics record, over the steps since the previous one; tokens since the run's beginning."""
+        parts, steps = self._seconds, self._steps
+        self._seconds, self._steps = dict.fromkeys(parts, 0.0), 0
+        seconds = sum(parts[name] for name in _STEP)
+        speed = steps * self._per_step / seconds
+        found: dict[str, Any] = {
+            "tokens": step * self._per_step,
+            "tokens_per_second": round(speed, 1),
+            "seconds": round(seconds, 4),
+            **{f"seconds_{name}": round(value, 5) for name, value in parts.items()},
+        }
+        for convention, flops in (("full", self._flops.full), ("causal", self._flops.causal)):
+            per_rank = speed * flops / self._ranks
+            found[f"tflops_{convention}"] = float(f"{per_rank / 1e12:.5g}")
+            if self._peak is not None:
+                found[f"mfu_{convention}"] = round(per_rank / self._peak, 5)
+        return found
+
+    def _timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **options: Any) -> Any:
+            self._marks.append((part, self._mark()))
+            try:
+                return function(*arguments, **options)
+            finally:
+                self._marks.append((part, self._mark()))
+
+        return timed
+
+    def _mark(self) -> Any:
+        if self._device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+
+def peak_flops(configured: float | None, device: torch.device) -> float | None:
+    """FLOP/s that MFU is a share of: `configured` TFLOP/s, else the datasheet's dense BF16 figure, else None."""
+    if configured is not None:
+        return configured * 1e12
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    known = [GPUS[key].bf16 for part, key in _DEVICES.items() if part in name and "PCIe" not in name]
+    return known[0] if known else None
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that tensors held at once on a GPU since the start, else the process's largest resident set."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _between(start: Any, end: Any) -> float:
+    return end - start if isinstance(start, float) else start.elapsed_time(end) / 1000
