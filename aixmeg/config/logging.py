@@ -39,7 +39,7 @@ class LoggingConfig:
         if self.peak_tflops is not None and self.peak_tflops <= 0:
             yield f"{path}.peak_tflops={self.peak_tflops} must be positive, or null"
         if self.profile_steps is not None and (not self.profiled or self.profiled.start < 1):
-            yield f"{path}.profile_steps={self.profile_steps!r} must be FIRST:LAST with 1 <= FIRST <= LAST, such as 10:12"
+            yield f"{path}.profile_steps={self.profile_steps!r} must be FIRST:LAST with 1 <= FIRST <= LAST"
         if any(rank < 0 for rank in self.profile_ranks) or not self.profile_ranks:
             yield f"{path}.profile_ranks={list(self.profile_ranks)} must name ranks, counted from 0"
 

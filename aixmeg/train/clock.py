@@ -15,13 +15,8 @@ import torch
 from aixmeg.plan.counts import Shape, flops_per_token
 from aixmeg.plan.hardware import GPUS
 from aixmeg.train.build import Training
+from aixmeg.train.metrics import BESIDE, STEP
 
-_STEP = ("data", "forward_backward", "communication", "optimizer", "other")
-"""Parts of a step. communication: the wait for gradients that other ranks hold, when the backward pass has ended;
-what layers exchange (tensor, context, pipeline) is part of forward_backward, and a profile tells it apart. data: on
-the host, micro-batches put together and copied. other: metrics, and the exchange of the loss."""
-_BESIDE = ("evaluation", "checkpoint")
-"""Not training speed."""
 _DEVICES = {"A100": "a100", "H100": "h100", "H200": "h200", "B200": "b200"}
 """A part of the name that CUDA gives a device → the plan's name of it, whose figures are of the SXM boards."""
 
@@ -42,7 +37,7 @@ class Clock:
         self._peak = peak_flops(config.logging.peak_tflops, training.device)
         self._device = training.device
         self._marks: list[tuple[str, Any]] = []
-        self._seconds = dict.fromkeys((*_STEP, *_BESIDE), 0.0)
+        self._seconds = dict.fromkeys((*STEP, *BESIDE), 0.0)
         self._steps = 0
         self._newest = 0.0
         training.optimizer.step = self._timed("optimizer", training.optimizer.step)
@@ -64,7 +59,7 @@ class Clock:
         now = time.perf_counter()
         seconds, self._now = now - self._now, now
         self._seconds[part] += seconds
-        if part not in _BESIDE:
+        if part not in BESIDE:
             self._newest += seconds
         return seconds
 
@@ -85,7 +80,7 @@ class Clock:
         """Fields of a metrics record, over the steps since the previous one; tokens since the run's beginning."""
         parts, steps = self._seconds, self._steps
         self._seconds, self._steps = dict.fromkeys(parts, 0.0), 0
-        seconds = sum(parts[name] for name in _STEP)
+        seconds = sum(parts[name] for name in STEP)
         speed = steps * self._per_step / seconds
         found: dict[str, Any] = {
             "tokens": step * self._per_step,

@@ -96,8 +96,8 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
         for notice in notices:
             progress.say(notice)
         run_loop(
-            training, inputs, run=run, start=start, metrics=metrics, progress=progress, skipped=skipped, history=history,
-            events=events,
+            training, inputs, run=run, start=start, metrics=metrics, progress=progress, skipped=skipped,
+            history=history, events=events,
         )  # fmt: skip
 
     # 4. Leave together, so that no rank sees another one's connection break.

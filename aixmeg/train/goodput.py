@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from aixmeg.errors import UserError
 from aixmeg.files import write_error
 from aixmeg.train.together import on_rank_zero
 

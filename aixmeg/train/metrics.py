@@ -6,13 +6,22 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, write_error
 from aixmeg.train.together import on_rank_zero
 
 Record = dict[str, Any]
+
+GROUPS: Final = ("embedding", "attention", "mlp", "norms", "output")
+"""Of parameters whose norms are recorded."""
+STEP: Final = ("data", "forward_backward", "communication", "optimizer", "other")
+"""Parts of a step. communication: the wait for gradients that other ranks hold, when the backward pass has ended;
+what layers exchange (tensor, context, pipeline) is part of forward_backward, and a profile tells it apart. data: on
+the host, micro-batches put together and copied. other: metrics, and the exchange of the loss."""
+BESIDE: Final = ("evaluation", "checkpoint")
+"""Not training speed."""
 
 _TAGS = {
     "train": {
@@ -21,6 +30,15 @@ _TAGS = {
         "grad_norm": "train/grad_norm",
         "lr": "train/lr",
         "tokens_per_second": "speed/tokens_per_second",
+        "goodput": "speed/goodput",
+        "memory_peak": "memory/peak_bytes",
+        **{
+            f"{name}_{convention}": f"speed/{name}_{convention}"
+            for name in ("tflops", "mfu")
+            for convention in ("full", "causal")
+        },
+        **{f"seconds_{part}": f"seconds/{part}" for part in (*STEP, *BESIDE)},
+        **{f"norm_{group}": f"norm/{group}" for group in GROUPS},
     },
     "valid": {"ntp_loss": "valid/ntp_loss", "middle_loss": "valid/middle_loss"},
 }

@@ -9,8 +9,7 @@ from torch import Tensor
 from aixmeg.model.names import EMBEDDING, OUTPUT, ParameterInfo, Sharding, named_parameters, parameter_table
 from aixmeg.train.build import Training, whole_parameters
 from aixmeg.train.clock import peak_memory
-
-GROUPS = ("embedding", "attention", "mlp", "norms", "output")
+from aixmeg.train.metrics import GROUPS
 
 
 def state_of_ranks(training: Training, *, norms: bool) -> dict[str, float]:
@@ -21,7 +20,7 @@ def state_of_ranks(training: Training, *, norms: bool) -> dict[str, float]:
     """
     memory = torch.tensor(float(peak_memory(training.device)), dtype=torch.float64, device=training.device)
     dist.all_reduce(memory, dist.ReduceOp.MAX)
-    found = {"memory_peak": memory.item()}
+    found: dict[str, float] = {"memory_peak": int(memory.item())}
     if norms:
         squares = _squares(training)
         dist.all_reduce(squares)

@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 from train_ranks import (
+    MEASURED,
     TP2,
     changed,
     kill,
@@ -44,7 +45,7 @@ def everything(run):
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     steps = [record["step"] for record in records if record["kind"] == "train"]
     assert steps == list(range(1, len(steps) + 1))
-    return [{k: v for k, v in record.items() if k not in ("seconds", "tokens_per_second")} for record in records]
+    return [{k: v for k, v in record.items() if not k.startswith(MEASURED)} for record in records]
 
 
 @pytest.fixture(scope="module", params=["fp32", "bf16"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from train_ranks import (
+    MEASURED,
     TP2,
     changed,
     kill,
@@ -42,7 +43,7 @@ def named(root, name, parallel=TP2, health=None, **train):
 def everything(run):
     """All numbers of a run but times, in order."""
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in record.items() if k not in ("seconds", "tokens_per_second")} for record in records]
+    return [{k: v for k, v in record.items() if not k.startswith(MEASURED)} for record in records]
 
 
 def train_on_poison(config, poison, resume=False):

@@ -25,6 +25,8 @@ from aixmeg.config import TrainConfig as Train
 
 VOCABULARY = 128
 LENGTH = 64
+MEASURED = ("seconds", "tokens_per_second", "tflops", "mfu", "memory", "goodput")
+"""Beginnings of the fields of a record that differ from run to run."""
 TP2 = ParallelConfig(tensor_model_parallel_size=2, sequence_parallel=True)
 
 HERE = Path(__file__).resolve().parent
