@@ -15,7 +15,7 @@ import aixmeg.ops
 
 ROOT = Path(__file__).parents[3]
 LIBRARY = Path(aixmeg.ops.__file__).parent / "_cpu.so"
-SYSTEM = re.compile(r"@(GLIBC|GLIBCXX|CXXABI|GCC)_|^(__gmon_start__|_ITM_\w+)$")
+SYSTEM = re.compile(r"@(GLIBC|GLIBCXX|CXXABI|GCC)_|^(__gmon_start__|__cxa_finalize|_ITM_\w+)$")
 """What the C and C++ libraries bring, by their versions."""
 HEADERS = ("torch/csrc/inductor/aoti_torch/c/shim.h", "torch/csrc/stable/c/shim.h")
 
