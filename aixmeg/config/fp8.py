@@ -28,6 +28,8 @@ def fp8_conflicts(config: Config) -> Iterator[str]:
         yield f"model.fp8_margin={model.fp8_margin} must be zero or more"
     if model.fp8_amax_history_len <= 0:
         yield f"model.fp8_amax_history_len={model.fp8_amax_history_len} must be positive"
+    if model.fp8_keep_weights and model.layer_set == "te":
+        yield "model.fp8_keep_weights=true is of model.layer_set=native; with te set it to false"
     yield from _kept_layers(config)
     if model.layer_set == "native":
         yield from _sizes(config)

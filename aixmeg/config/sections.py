@@ -81,6 +81,9 @@ class ModelConfig:
     """Powers of two that scales stay below what the largest magnitude allows."""
     fp8_amax_history_len: int = 16
     """Steps whose largest magnitudes delayed scaling looks back on."""
+    fp8_keep_weights: bool = False
+    """Quantise each weight once per step and hold both of its layouts, 2 bytes per weight and rank; false quantises at
+    each use, so for every micro-batch. Native only."""
     first_last_layers_bf16: bool = False
     """Keep the first and the last layers out of FP8."""
     num_layers_at_start_in_bf16: int = 1

@@ -1,7 +1,7 @@
 """Column- and row-parallel linears that multiply in FP8, on megatron-core's layers; no Transformer Engine.
 
 All three products of a linear run in FP8: y = x wᵀ, dx = dy w, dw = dyᵀ x. Weights stay in the model's dtype and are
-quantised at each use; the input is kept for the backward pass as FP8.
+quantised at each use, or once per step (`fp8_weights.py`); the input is kept for the backward pass as FP8.
 Legend: `s` sequence, `b` batch, `m` = s·b tokens, `k` input features, `n` output features, all of this rank.
 """
 
@@ -23,6 +23,7 @@ from aixmeg.model.fp8_scaling import (
     require_fp8_gpu,
     scaled_matmul,
 )
+from aixmeg.model.fp8_weights import KeptWeights, QuantisedWeight
 from aixmeg.model.token_exchange import TokenExchange
 from aixmeg.ops import library
 from aixmeg.ops.weight_gradient import stand_in
@@ -45,6 +46,8 @@ class _Layer:
     """Add the weight gradient to `weight.main_grad`."""
     record: bool
     """Whether delayed scaling notes the magnitudes: not while evaluating."""
+    weights: KeptWeights | None
+    """Where the weight's FP8 copies are kept, if they are."""
 
     def scale(self, x: Tensor, operand: Operand, axis: Axis, *, part_of_tokens: bool = False) -> _Scale:
         """(scale, scale_inv) of an operand: for all of it, or when rowwise for each of its rows or columns."""
@@ -62,6 +65,20 @@ class _Layer:
         e5m2 = self.options.dtype(operand) == torch.float8_e5m2
         return torch.ops.aixmeg.fp8_quantize(x, rows, columns, e5m2, gated, amax)
 
+    def quantized_weight(self, weight: Tensor, axis: Axis, *, scale: _Scale | None = None) -> QuantisedWeight:
+        """The weight's layout of the forward ("rows") or the backward pass; `scale` where it is known."""
+        note = axis == "rows" and self.delayed is not None and self.record
+        kept = self.weights.find(weight, axis, note=note) if self.weights is not None else None
+        if kept is not None:
+            return kept
+        factor, inv = scale if scale is not None else self.scale(weight, Operand.WEIGHT, axis)
+        rows, columns = (factor, None) if axis == "rows" else (None, factor)
+        q, transposed = self.quantize(weight, Operand.WEIGHT, rows, columns, note=note)
+        made = QuantisedWeight(q if axis == "rows" else transposed, factor, inv, note)
+        if self.weights is not None:
+            self.weights.keep(weight, axis, made)
+        return made
+
 
 class _Fp8Linear(torch.autograd.Function):
     """y = x wᵀ of this rank's shards; sums over ranks of y are the caller's."""
@@ -70,12 +87,11 @@ class _Fp8Linear(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, layer: _Layer, keep: bool) -> Tensor:
         matrix = x.reshape(-1, x.shape[-1])  # [m, k], or [m, 2k] gated
         kept, input_inv, q, q_inv = _quantize_input(matrix, layer, keep)
-        w_scale, w_inv = layer.scale(weight, Operand.WEIGHT, "rows")
-        w, _ = layer.quantize(weight, Operand.WEIGHT, w_scale, None)
-        y = scaled_matmul(q, w, q_inv, w_inv, dtype=x.dtype, fast=True)  # [m, n]
+        w = layer.quantized_weight(weight, "rows")
+        y = scaled_matmul(q, w.matrix, q_inv, w.scale_inv, dtype=x.dtype, fast=True)  # [m, n]
         if keep:
             gate_up = matrix if layer.gated else None
-            ctx.save_for_backward(kept, input_inv, weight, w_scale, w_inv, gate_up)
+            ctx.save_for_backward(kept, input_inv, weight, w.scale, w.scale_inv, gate_up)
             # Not a tensor that autograd watches: its buffer is shared by all micro-batches.
             ctx.main_grad = getattr(weight, "main_grad", None) if layer.accumulate else None
             ctx.layer, ctx.shape = layer, x.shape
@@ -98,10 +114,9 @@ class _Fp8Linear(torch.autograd.Function):
         # 2. dx = dy w, its sum over ranks on the way while dw is computed.
         dx, waiting = None, None
         if wanted_x:
-            if layer.options.recipe == "rowwise":
-                w_scale, w_inv = layer.scale(weight, Operand.WEIGHT, "columns")
-            _, w_columns = layer.quantize(weight, Operand.WEIGHT, None, w_scale, note=False)
-            dx = scaled_matmul(grad, w_columns, row_inv, w_inv, dtype=weight.dtype, fast=False)  # [m, k]
+            whole = None if layer.options.recipe == "rowwise" else (w_scale, w_inv)
+            w = layer.quantized_weight(weight, "columns", scale=whole)
+            dx = scaled_matmul(grad, w.matrix, row_inv, w.scale_inv, dtype=weight.dtype, fast=False)  # [m, k]
             dx, waiting = layer.exchange.start_sum(dx)
 
         # 3. dw = dyᵀ x
@@ -173,6 +188,7 @@ class _Fp8Layer:
     fp8_scaling: DelayedScaling | None
     fp8_split: ClassVar[dict[Operand, Axis | None]]
     fp8_gated: bool = False
+    fp8_weights: KeptWeights | None = None
 
     def _set_up(self, fp8: Fp8Options, bias: Any) -> None:
         if bias is not None:
@@ -181,6 +197,7 @@ class _Fp8Layer:
         weight: Tensor = self.weight  # type: ignore[attr-defined]
         require_fp8_gpu(weight.device)
         self.fp8 = fp8
+        self.fp8_weights = KeptWeights() if fp8.keep_weights else None
         self.fp8_scaling = DelayedScaling(fp8, weight.device) if fp8.recipe == "delayed" else None
 
     def _forward_impl(  # noqa: PLR0917 - megatron-core's order
@@ -207,6 +224,7 @@ class _Fp8Layer:
             gated=self.fp8_gated,
             accumulate=gradient_accumulation_fusion,
             record=training,
+            weights=self.fp8_weights,
         )
         return _Fp8Linear.apply(input, weight, layer, training)
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from aixmeg.errors import UserError
+from aixmeg.model.fp8_weights import Axis, forget_weights
 from aixmeg.ops.fp8 import E4M3, E5M2, fp8_amax, fp8_scale, fp8_update_history
 
 _scaled_mm: Callable[..., Tensor] = torch._scaled_mm  # type: ignore[attr-defined] (what torch's own float8 uses)
-Axis = Literal["rows", "columns"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class Fp8Options:
     """Powers of two to stay below the format's largest value."""
     amax_history_len: int = 16
     """Steps whose largest magnitudes delayed scaling looks back on."""
+    keep_weights: bool = False
+    """Quantise the weight once per step and hold both layouts, 2 bytes per weight."""
 
     def dtype(self, operand: Operand) -> torch.dtype:
         """The format of an operand."""
@@ -129,12 +131,14 @@ def update_scales(models: Sequence[torch.nn.Module], group: ProcessGroup | None 
 
 
 def with_scale_update(finalize: Any, group: ProcessGroup | None) -> Callable[..., Any]:
-    """megatron-core's `finalize_model_grads_func`, which its schedules call once per step, with `update_scales`."""
+    """megatron-core's `finalize_model_grads_func`, which its schedules call once per step, with `update_scales` and
+    the weights' FP8 copies forgotten: the optimizer is next."""
 
     @functools.wraps(finalize)
     def finalize_and_update(models: Sequence[torch.nn.Module], *arguments: Any, **options: Any) -> Any:
         result = finalize(models, *arguments, **options)
         update_scales(models, group)
+        forget_weights(models)
         return result
 
     return finalize_and_update

@@ -49,6 +49,7 @@ def fp8_options(config: ModelConfig) -> Fp8Options | None:
         hybrid=config.fp8 == "hybrid",
         margin=config.fp8_margin,
         amax_history_len=config.fp8_amax_history_len,
+        keep_weights=config.fp8_keep_weights,
     )
 
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from aixmeg.errors import UserError
 from aixmeg.parallel.adam_resume import check_steps
 from aixmeg.parallel.topology import Topology
-from aixmeg.train import torch_dist
+from aixmeg.train import fresh_scales, torch_dist
 from aixmeg.train.build import Training, whole_parameters
 from aixmeg.train.folders import (
     Manifest,
@@ -57,7 +57,7 @@ def load_checkpoint(
     notices = compare(manifest, wanted, folder)
     if damaged:
         notices = [*on_rank_zero(lambda: _set_aside(damaged, folder)), *notices]
-    restore(training, folder, manifest)
+    notices = [*notices, *restore(training, folder, manifest)]
     return manifest, [f"continuing from {folder}", *notices]
 
 
@@ -83,8 +83,8 @@ def find_whole(folders: Sequence[Path], *, verify: bool) -> tuple[Path, Manifest
     raise UserError(f"{next(iter(damaged.values()))}{rest}")
 
 
-def restore(training: Training, folder: Path, manifest: Manifest) -> None:
-    """Fill weights, optimizer and, in the same layout, random-number states; collective.
+def restore(training: Training, folder: Path, manifest: Manifest) -> list[str]:
+    """Fill weights, optimizer and, in the same layout, random-number states; collective. Returns notices for the user.
 
     Raises:
         UserError: the checkpoint cannot be read.
@@ -97,8 +97,13 @@ def restore(training: Training, folder: Path, manifest: Manifest) -> None:
         request = training_state(
             training.models, training.optimizer, training.topology, loading=True, with_random=same_layout
         )
-        load_training(training.models, training.optimizer, torch_dist.load(request, folder))
+        delayed = training.config.model.fp8 is not None and training.config.model.fp8_recipe == "delayed"
+        removed = fresh_scales.take_out_missing(request, folder) if delayed else {}
+        loaded = torch_dist.load(request, folder)
+        fresh_scales.put_back(loaded, removed)
+        load_training(training.models, training.optimizer, loaded)
     check_steps(training.optimizer, manifest["step"])
+    return fresh_scales.notices(removed, folder) if delayed else []
 
 
 def load_model_weights(
