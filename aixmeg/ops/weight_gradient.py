@@ -7,6 +7,7 @@ Shapes: n tokens, h input width, o output width.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -36,10 +37,23 @@ def wgrad_gemm_accum(x: Tensor, dy: Tensor, main_grad: Tensor) -> None:
     with torch.no_grad():
         if main_grad.dtype == x.dtype:
             torch.addmm(main_grad, rows.t(), columns, out=main_grad)
+        elif x.is_cuda and not _adds_to_float32(x.device):
+            main_grad.add_(torch.mm(rows.t(), columns, out_dtype=main_grad.dtype))
         elif x.is_cuda:
             torch.ops.aten.addmm.dtype_out(main_grad, rows.t(), columns, main_grad.dtype, out=main_grad)
         else:
             main_grad.addmm_(rows.t().float(), columns.float())
+
+
+@functools.cache
+def _adds_to_float32(device: torch.device) -> bool:
+    """Whether this torch adds a bf16 product to a float32 matrix: 2.9 wanted both in one dtype, 2.13 does not."""
+    factor, total = (torch.zeros(16, 16, dtype=dtype, device=device) for dtype in (torch.bfloat16, torch.float32))
+    try:
+        torch.ops.aten.addmm.dtype_out(total, factor, factor, total.dtype, out=total)
+    except RuntimeError:
+        return False
+    return True
 
 
 def stand_in(parameter: Any) -> Tensor | None:
