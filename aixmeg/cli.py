@@ -212,6 +212,18 @@ COMMANDS: dict[str, Command] = {
             _option("--json", action="store_true", dest="as_json", help="print one JSON object"),
         ),
     ),
+    "serve": Command(
+        help="answer OpenAI's /v1/completions, with suffix and streaming, for editors",
+        target="aixmeg.generate.serve:serve",
+        arguments=(
+            _MODEL,
+            _option("--host", default="127.0.0.1", help="address to listen on; the default is this machine alone"),
+            _option("--port", type=int, default=8000, help="0 chooses a free one"),
+            _option("--mode", choices=("psm", "spm"), default="psm", help="order of the prompt's parts"),
+            _option("--max-new-tokens", type=int, default=256, help="longest completion that a client may ask for"),
+            _option("--waiting", type=int, default=16, help="requests at a time; more are refused with status 429"),
+        ),
+    ),
     **{
         f"eval {name}": Command(help=what, target=f"aixmeg.eval.command:{name.replace('-', '_')}", arguments=_EVAL)
         for name, what in _BENCHMARKS.items()
