@@ -8,12 +8,12 @@ from aixmeg.config.load import apply_overrides, check_tree, dump_config, load_co
 from aixmeg.config.logging import LoggingConfig
 from aixmeg.config.loss import LossConfig
 from aixmeg.config.packing import PackingConfig
+from aixmeg.config.parallel import ParallelConfig
 from aixmeg.config.presets import PRESETS
 from aixmeg.config.root import Config
 from aixmeg.config.sections import (
     ModelConfig,
     OptimizerConfig,
-    ParallelConfig,
     PathsConfig,
     TokenizerConfig,
     TrainConfig,

@@ -11,10 +11,10 @@ from aixmeg.config.data import DataConfig
 from aixmeg.config.health import HealthConfig
 from aixmeg.config.logging import LoggingConfig
 from aixmeg.config.loss import LossConfig
+from aixmeg.config.parallel import ParallelConfig
 from aixmeg.config.sections import (
     ModelConfig,
     OptimizerConfig,
-    ParallelConfig,
     PathsConfig,
     TokenizerConfig,
     TrainConfig,

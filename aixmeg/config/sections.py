@@ -98,33 +98,6 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParallelConfig:
-    """How the model is laid over ranks; data parallelism takes the ranks that are left."""
-
-    tensor_model_parallel_size: int = 1
-    """Ranks that share each layer's matrices."""
-    sequence_parallel: bool = False
-    """Split norms and residuals along the sequence over the tensor ranks."""
-    pipeline_model_parallel_size: int = 1
-    """Ranks that share the layers."""
-    virtual_pipeline_model_parallel_size: int | None = None
-    """Model chunks per pipeline rank (interleaved schedule); null disables it."""
-    overlap_p2p_comm: bool = False
-    """Overlap pipeline sends with compute; the interleaved schedule requires it."""
-    use_distributed_optimizer: bool = True
-    """Shard optimizer states over data-parallel ranks (ZeRO-1)."""
-    overlap_grad_reduce: bool = False
-    """Reduce gradients while the backward pass runs."""
-    overlap_param_gather: bool = False
-    """Gather updated weights while the forward pass runs; needs overlap_grad_reduce."""
-
-    @property
-    def model_parallel_size(self) -> int:
-        """Ranks that hold one copy of the model."""
-        return self.tensor_model_parallel_size * self.pipeline_model_parallel_size
-
-
-@dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """AdamW with cosine decay after linear warmup."""
 

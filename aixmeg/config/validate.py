@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aixmeg.config.fp8 import fp8_conflicts
+from aixmeg.config.layout import divisors, layout_conflicts, world_conflicts
 from aixmeg.config.root import Config, sections
 
 
 def conflicts(config: Config, world_size: int | None = None) -> list[str]:
     """Every broken rule of `config`; with `world_size` also those that depend on the number of ranks."""
-    found = [*_ranges(config), *_shares(config), *_model(config), *_parallel(config), *_pipeline(config)]
+    found = [*_ranges(config), *_shares(config), *_model(config), *layout_conflicts(config)]
     found += [*fp8_conflicts(config), *_optimizer(config)]
     for path, section in sections(config):  # the rules of one sub-section stand in its own class
         if hasattr(section, "problems"):
             found += section.problems(path)
     if world_size is not None:
-        found += _world(config, world_size)
+        found += world_conflicts(config, world_size)
     return found
-
-
-def divisors(number: int) -> str:
-    """`1, 2, 3, 4, 6 …`: what a divisibility error offers."""
-    found = [str(n) for n in range(1, min(number, 4096) + 1) if number % n == 0]
-    return ", ".join(found[:8]) + (" …" if len(found) > 8 else "")
 
 
 _POSITIVE = {
@@ -31,7 +26,7 @@ _POSITIVE = {
     "data": ("max_middle_bytes",),
     "model": ("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "num_query_groups",
               "seq_length", "vocab_size", "rotary_base", "layernorm_epsilon", "init_method_std"),
-    "parallel": ("tensor_model_parallel_size", "pipeline_model_parallel_size"),
+    "parallel": ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size"),
     "optimizer": ("lr", "adam_eps"),
     "train": ("steps", "global_batch_size", "micro_batch_size", "log_interval", "eval_samples", "num_threads"),
 }  # fmt: skip
@@ -108,62 +103,6 @@ def _model(config: Config) -> Iterator[str]:
         )
 
 
-def _parallel(config: Config) -> Iterator[str]:
-    model, parallel = config.model, config.parallel
-    tp = parallel.tensor_model_parallel_size
-    if tp <= 0:
-        return
-    for name in ("num_attention_heads", "num_query_groups", "ffn_hidden_size", "vocab_size"):
-        value = getattr(model, name)
-        if value % tp:
-            yield (
-                f"model.{name}={value} is not divisible by parallel.tensor_model_parallel_size={tp}; "
-                f"choose {divisors(value)}"
-            )
-    if parallel.sequence_parallel and tp == 1:
-        yield (
-            "parallel.sequence_parallel=true needs parallel.tensor_model_parallel_size of 2 or more; it is 1, "
-            "so set sequence_parallel to false"
-        )
-    if parallel.sequence_parallel and model.seq_length % tp:
-        yield (
-            f"model.seq_length={model.seq_length} is not divisible by parallel.tensor_model_parallel_size={tp}, "
-            f"which sequence_parallel requires; choose {divisors(model.seq_length)}"
-        )
-    if parallel.overlap_param_gather and not (parallel.overlap_grad_reduce and parallel.use_distributed_optimizer):
-        yield (
-            "parallel.overlap_param_gather=true needs overlap_grad_reduce=true and use_distributed_optimizer=true; "
-            "set both, or turn it off"
-        )
-
-
-def _pipeline(config: Config) -> Iterator[str]:
-    model, parallel = config.model, config.parallel
-    pp, vpp = parallel.pipeline_model_parallel_size, parallel.virtual_pipeline_model_parallel_size
-    chunks = pp * (vpp or 1)
-    if chunks > 0 and model.num_layers % chunks:
-        product = f"{pp} stages" if vpp is None else f"{pp} stages x {vpp} chunks"
-        yield (
-            f"model.num_layers={model.num_layers} is not divisible by the pipeline's {product}; "
-            f"choose a product among {divisors(model.num_layers)}"
-        )
-    if vpp is not None and pp < 2:
-        yield (
-            f"parallel.virtual_pipeline_model_parallel_size={vpp} needs pipeline_model_parallel_size of 2 or more; "
-            f"it is {pp}, so set the virtual size to null"
-        )
-    if vpp is not None and not parallel.overlap_p2p_comm:
-        yield (
-            f"parallel.virtual_pipeline_model_parallel_size={vpp} needs parallel.overlap_p2p_comm=true: without it "
-            "megatron-core's interleaved schedule returns wrong gradients and no error"
-        )
-    if parallel.overlap_p2p_comm and vpp is None:
-        yield (
-            "parallel.overlap_p2p_comm=true is used by the interleaved schedule alone; "
-            "set virtual_pipeline_model_parallel_size, or turn it off"
-        )
-
-
 def _optimizer(config: Config) -> Iterator[str]:
     optimizer, train = config.optimizer, config.train
     if optimizer.min_lr > optimizer.lr:
@@ -185,31 +124,3 @@ def _optimizer(config: Config) -> Iterator[str]:
         value = getattr(optimizer, name)
         if not 0.0 <= value < 1.0:
             yield f"optimizer.{name}={value} must be at least 0 and below 1"
-
-
-def _world(config: Config, world_size: int) -> Iterator[str]:
-    parallel, train = config.parallel, config.train
-    size = parallel.model_parallel_size
-    if size <= 0 or train.micro_batch_size <= 0:
-        return
-    if world_size % size:
-        yield (
-            f"{world_size} ranks cannot hold whole copies of the model: tensor {parallel.tensor_model_parallel_size}"
-            f" x pipeline {parallel.pipeline_model_parallel_size} = {size} ranks each; start a multiple of {size}"
-        )
-        return
-    dp = world_size // size
-    per_step = train.micro_batch_size * dp
-    if train.global_batch_size % per_step:
-        yield (
-            f"train.global_batch_size={train.global_batch_size} is not divisible by micro_batch_size="
-            f"{train.micro_batch_size} x {dp} data-parallel ranks = {per_step}; choose a multiple of {per_step}"
-        )
-        return
-    microbatches = train.global_batch_size // per_step
-    pp, vpp = parallel.pipeline_model_parallel_size, parallel.virtual_pipeline_model_parallel_size
-    if vpp is not None and microbatches % pp:
-        yield (
-            f"{microbatches} micro-batches per step are not divisible by pipeline_model_parallel_size={pp}, which the "
-            "interleaved schedule requires; change train.global_batch_size"
-        )

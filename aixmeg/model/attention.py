@@ -13,10 +13,13 @@ from megatron.core.transformer.attention import SelfAttention
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
+from torch.distributed import ProcessGroup
+from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
 from aixmeg.ops.rotary import rotary_qkv, rotary_tables
 from aixmeg.ops.wide import widened
+from aixmeg.parallel.context import chunk_ends, gather_sequence, local_positions
 
 
 class RotarySelfAttention(SelfAttention):
@@ -42,7 +45,8 @@ class RotaryAttention(MegatronModule):
     Llama) when `RotarySelfAttention`, which it serves, split them from the projection.
 
     Positions are those of the sequence, 0 to s - 1. torch's fused attention never holds the `s x s` scores, which the
-    stock module of the local spec does.
+    stock module of the local spec does. With context parallelism (`aixmeg.parallel.context`) this rank's queries are
+    two chunks of the sequence, and each attends to the gathered keys up to its own end.
     """
 
     def __init__(
@@ -52,12 +56,19 @@ class RotaryAttention(MegatronModule):
         self.rotary_base = rotary_base
         self.max_sequence_length = max_sequence_length
         self.softmax_scale: float | None = slot_arguments.get("softmax_scale")
+        self._context: ProcessGroup | None = getattr(slot_arguments.get("pg_collection"), "cp", None)
+        if self._context is not None and self._context.size() == 1:
+            self._context = None
 
     def rotated(self, mixed_qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`[s, b, ng, (np/ng + 2) * hn]` → q `[s, b, np, hn]`, k and v `[s, b, ng, hn]`."""
         head_size: int = self.config.kv_channels  # type: ignore[assignment] (megatron-core has filled it in)
-        length = max(mixed_qkv.shape[0], self.max_sequence_length)
-        return rotary_qkv(mixed_qkv, *_tables(length, head_size, self.rotary_base, mixed_qkv.device))
+        group, positions = self._context, None
+        length = mixed_qkv.shape[0] * (1 if group is None else group.size())
+        if group is not None:
+            positions = _positions(length, group.rank(), group.size(), mixed_qkv.device)
+        tables = _tables(max(length, self.max_sequence_length), head_size, self.rotary_base, mixed_qkv.device)
+        return rotary_qkv(mixed_qkv, *tables, positions=positions)
 
     def forward(
         self,
@@ -77,13 +88,32 @@ class RotaryAttention(MegatronModule):
         """
         if attention_mask is not None or attention_bias is not None or packed_seq_params is not None:
             raise ValueError("this attention is causal over whole sequences: masks and packing are not read")
+        if self._context is None:
+            return self._attend(query, key, value)
+        keys, values = gather_sequence(torch.cat((key, value), dim=-1), self._context).chunk(
+            2, dim=-1
+        )  # [s, b, ng, hn]
+        ends = chunk_ends(len(keys), rank=self._context.rank(), size=self._context.size())
+        parts = zip(query.chunk(2), ends, strict=True)
+        return torch.cat([self._attend(part, keys[:end], values[:end]) for part, end in parts])
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """`[s, b, np, hn]` queries at the end of as many or more keys → `[s, b, np * hn]`."""
         s, b, heads, _ = query.shape
-        dtype = query.dtype
+        dtype, gqa, longer = query.dtype, heads != key.shape[2], len(key) > s
         query, key, value = (widened(x).permute(1, 2, 0, 3) for x in (query, key, value))  # [b, heads, s, hn]
+        # is_causal would let the first query see the first key alone, however many keys there are.
+        mask: Any = causal_lower_right(s, key.shape[2]) if longer else None
         out = scaled_dot_product_attention(
-            query, key, value, is_causal=True, scale=self.softmax_scale, enable_gqa=heads != key.shape[1]
+            query, key, value, attn_mask=mask, is_causal=not longer, scale=self.softmax_scale, enable_gqa=gqa
         )
         return out.permute(2, 0, 1, 3).reshape(s, b, -1).to(dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _positions(length: int, rank: int, size: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return local_positions(length, rank=rank, size=size, device=device)
 
 
 @functools.lru_cache(maxsize=8)  # shared by all layers; a pure function of its arguments

@@ -18,7 +18,7 @@ from aixmeg.parallel import adam_resume
 
 @dataclass(frozen=True, kw_only=True)
 class Topology:
-    """This rank's place in the tensor x data x pipeline grid; ranks of a tensor group are neighbours."""
+    """This rank's place in the tensor x context x data x pipeline grid; ranks of a tensor group are neighbours."""
 
     rank: int
     """Position among all ranks."""
@@ -32,6 +32,10 @@ class Topology:
     """Ranks that share the layers, in the order of the stages."""
     pp_rank: int
     pp_size: int
+    cp_group: ProcessGroup
+    """Ranks that hold the same weights and share each sample."""
+    cp_rank: int
+    cp_size: int
     dp_group: ProcessGroup
     """Ranks that hold the same weights and read other samples."""
     dp_rank: int
@@ -53,15 +57,17 @@ class Topology:
         world_size = torch.distributed.get_world_size()
         size = config.model_parallel_size
         if world_size % size:
+            context = f" x context {config.context_parallel_size}" * (config.context_parallel_size > 1)
             raise UserError(
                 f"{world_size} ranks cannot hold whole copies of the model: tensor "
-                f"{config.tensor_model_parallel_size} x pipeline {config.pipeline_model_parallel_size} = {size} ranks "
-                f"each; start a multiple of {size}"
+                f"{config.tensor_model_parallel_size}{context} x pipeline {config.pipeline_model_parallel_size} = "
+                f"{size} ranks each; start a multiple of {size}"
             )
         parallel_state.initialize_model_parallel(
             tensor_model_parallel_size=config.tensor_model_parallel_size,
             pipeline_model_parallel_size=config.pipeline_model_parallel_size,
             virtual_pipeline_model_parallel_size=config.virtual_pipeline_model_parallel_size,
+            context_parallel_size=config.context_parallel_size,
             distributed_timeout_minutes=max(1, int(timeout.total_seconds()) // 60),
         )
         adam_resume.install()
@@ -70,6 +76,7 @@ class Topology:
             rank=torch.distributed.get_rank(), world_size=world_size,
             tp_group=groups.tp, tp_rank=groups.tp.rank(), tp_size=groups.tp.size(),
             pp_group=groups.pp, pp_rank=groups.pp.rank(), pp_size=groups.pp.size(),
+            cp_group=groups.cp, cp_rank=groups.cp.rank(), cp_size=groups.cp.size(),
             dp_group=groups.dp, dp_rank=groups.dp.rank(), dp_size=groups.dp.size(),
             vp_size=config.virtual_pipeline_model_parallel_size, backend=torch.distributed.get_backend(), groups=groups,
         )  # fmt: skip

@@ -9,13 +9,16 @@ Shapes: `b` micro-batch, `s` sequence.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from aixmeg.parallel.context import local_part
 
 
 class Samples(Protocol):
@@ -40,6 +43,28 @@ class Batch:
     share: float = 1.0
     """What the mean over this micro-batch's counted labels weighs in the step, times the number of micro-batches: 1
     where all hold equally many."""
+    whole: int | None = None
+    """Counted labels of the whole micro-batch, where this rank holds a part of each sequence; None where it holds all
+    of them."""
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """This rank's part of the mean loss over the counted labels, weighed by `share`: losses `[b, s]` → scalar."""
+        if self.counted is None:
+            return losses.mean() if self.whole is None else losses.sum() / self.whole
+        kept = losses[self.counted]
+        return kept.sum() / max(kept.numel() if self.whole is None else self.whole, 1) * self.share
+
+    def part(self, *, rank: int, size: int) -> Self:
+        """What a context-parallel rank holds of the micro-batch: some tokens of every sequence."""
+        if size == 1:
+            return self
+        cut = {
+            field.name: local_part(value, 1, rank=rank, size=size)
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        whole = self.labels.numel() if self.counted is None else int(self.counted.sum())
+        return dataclasses.replace(self, **cut, whole=whole)
 
 
 def step_samples(step: int, *, global_batch_size: int) -> range:

@@ -83,12 +83,14 @@ def run_schedule(
 ) -> list[dict[str, Tensor]]:
     """Drive the micro-batches through the stages; what `forward`'s loss function reports, on the last stage only."""
     models: list[Any] = list(training.wrapped)
-    iterators: list[Iterator[Batch]] = [iter(batches) for _ in models]
+    topology = training.topology
+    mine = [batch.part(rank=topology.cp_rank, size=topology.cp_size) for batch in batches]
+    iterators: list[Iterator[Batch]] = [iter(mine) for _ in models]
     return get_forward_backward_func()(
         forward_step_func=forward,
         data_iterator=iterators if len(models) > 1 else iterators[0],
         model=models if len(models) > 1 else models[0],
-        num_microbatches=len(batches),
+        num_microbatches=len(mine),
         seq_length=training.config.model.seq_length,
         micro_batch_size=training.config.train.micro_batch_size,
         forward_only=forward_only,
@@ -105,10 +107,9 @@ def _train_forward(batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
     def mean(losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         # The schedule divides the first in place, so the second must not share its memory.
         if batch.counted is None:
-            return losses.mean(), {"sums": _sums(losses, z_losses)}
-        kept = losses[batch.counted]
-        average = kept.sum() / max(kept.numel(), 1) * batch.share
-        return average, {"sums": _sums(kept, None if z_losses is None else z_losses[batch.counted])}
+            return batch.mean(losses), {"sums": _sums(losses, z_losses)}
+        kept = None if z_losses is None else z_losses[batch.counted]
+        return batch.mean(losses), {"sums": _sums(losses[batch.counted], kept)}
 
     return losses, mean
 

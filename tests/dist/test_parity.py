@@ -1,0 +1,30 @@
+"""The parity matrix: every layout, with and without recomputation, ends where one rank ends."""
+
+import itertools
+
+import pytest
+from launch import run_function
+
+from aixmeg.train import parity
+
+
+@pytest.fixture(scope="module")
+def alone():
+    (course,) = run_function(parity.train_course, 1, parity.ALONE)
+    assert course.losses[-1] < course.losses[0] - 0.5, "the model must learn, or equal losses prove nothing"
+    return course
+
+
+@pytest.mark.timeout(1800)  # no speed: on a busy machine many ranks share few cores
+@pytest.mark.parametrize(("ranks", "recompute"), itertools.product((2, 4), parity.RECOMPUTE))
+def test_layouts_train_as_one_rank(alone, ranks, recompute):
+    cases = [case for case in parity.cases(ranks) if case.recompute == recompute]
+    if not cases:
+        assert (ranks, recompute) == (4, "selective")
+        return
+    of_ranks = run_function(parity.train_courses, ranks, cases, timeout=1700)
+    for case, *courses in zip(cases, *of_ranks, strict=True):
+        losses = [course.losses for course in courses]
+        assert losses == losses[:1] * ranks, f"{case}: ranks disagree on the loss"
+        distance = parity.distance(courses[0], alone)
+        assert distance.agrees, (case, distance)
