@@ -46,7 +46,10 @@ def test_the_7b_names_its_launch_lines_and_its_layout_is_the_plans(name):
 
 
 def test_tensor_parallel_8_fits_40_gigabytes_as_the_head_says():
-    config = load_config(ROOT / "examples/aixcoder_7b.yaml", {"parallel.tensor_model_parallel_size": "8"})
+    config = load_config(
+        ROOT / "examples/aixcoder_7b.yaml",
+        {"parallel.tensor_model_parallel_size": "8", "parallel.context_parallel_size": "1"},
+    )
     for gpus in (8, 64, 128):
         assert estimate(config, layout_of(config, gpus), GPUS["a100-40"]).fits
     small = load_config(ROOT / "examples/1b.yaml")
