@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The parity matrix: does every layout train as one rank does? Prints a table, which docs/parallel.md keeps.
 
-    python tools/parity.py [--ranks 2 4] [--write docs/parallel.md]
+    python tools/parity.py [--ranks 2 3 4] [--write docs/parallel.md]
 
 Starts the ranks on this machine (gloo, or nccl where there are as many GPUs) and takes a few minutes on 2 cores. What
 is compared, and within what, stands in aixmeg/train/parity.py. The exit status is 1 where a layout disagrees.
@@ -27,7 +27,7 @@ def main() -> int:
     """Train everything, print, and say whether all agree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--ranks", type=int, nargs="*", default=[2, 4], help="numbers of ranks whose layouts are trained"
+        "--ranks", type=int, nargs="*", default=[2, 3, 4], help="numbers of ranks whose layouts are trained"
     )
     parser.add_argument("--write", type=Path, default=None, help="file in which to replace the table")
     parser.add_argument("--work", type=Path, default=None, help=argparse.SUPPRESS)

@@ -34,7 +34,15 @@ _VPP: Final = {**_PP, "virtual_pipeline_model_parallel_size": 2, "overlap_p2p_co
 LAYOUTS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
     "TP2+SP": (2, _SP),
     "PP2": (2, _PP),
-    "PP2, loss as a layer": (2, {**_PP, "num_layers_in_last_pipeline_stage": 1}),
+    "PP2, 3 + 1 layers": (2, {**_PP, "num_layers_in_last_pipeline_stage": 1}),
+    "PP3, embedding and loss as layers": (
+        3,
+        {
+            "pipeline_model_parallel_size": 3,
+            "account_for_embedding_in_pipeline_split": True,
+            "account_for_loss_in_pipeline_split": True,
+        },
+    ),
     "PP2 x VPP2": (2, _VPP),
     "CP2": (2, _CP),
     "DP2": (2, {}),

@@ -79,7 +79,8 @@ def _tracker() -> Any:
 
 
 def _sharded(name: str, value: Tensor, topology: Topology) -> ShardedTensor:
-    """One row per model-parallel rank; data-parallel replicas hold the same one."""
+    """One row per model-parallel rank; context- and data-parallel replicas hold the same one."""
     row = topology.pp_rank * topology.tp_size + topology.tp_rank
     rows = topology.pp_size * topology.tp_size
-    return ShardedTensor.from_rank_offsets(f"random.{name}", value, (0, row, rows), replica_id=topology.dp_rank)
+    replica = topology.groups.dp_cp.rank()
+    return ShardedTensor.from_rank_offsets(f"random.{name}", value, (0, row, rows), replica_id=replica)

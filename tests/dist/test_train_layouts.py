@@ -38,7 +38,9 @@ LAYOUTS = {
     "dp2": ParallelConfig(),
     "dp2-overlap": ParallelConfig(overlap_grad_reduce=True, overlap_param_gather=True),
     "dp2-plain-optimizer": ParallelConfig(use_distributed_optimizer=False),
+    "cp2": ParallelConfig(context_parallel_size=2),
     "pp2": ParallelConfig(pipeline_model_parallel_size=2),
+    "pp2-short-last-stage": ParallelConfig(pipeline_model_parallel_size=2, num_layers_in_last_pipeline_stage=1),
     "pp2-vpp2": ParallelConfig(
         pipeline_model_parallel_size=2, virtual_pipeline_model_parallel_size=2, overlap_p2p_comm=True
     ),

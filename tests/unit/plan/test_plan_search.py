@@ -89,7 +89,7 @@ def test_every_gpu_names_its_source():
 
 
 def test_command_prints_tables_and_json(capsys):
-    words = ["plan", "--gpus", "8", "--gpu", "h100", "--train.global_batch_size", "128"]
+    words = ["plan", "--gpus", "8", "--gpu", "a100-40", "--train.global_batch_size", "128"]
     assert cli.main([*words, "--top", "2"]) == 0
     printed = capsys.readouterr().out
     for part in ("7.43 B parameters", "full attention", "causal attention", "Best layouts", "Do not fit", "optimizer",
