@@ -105,6 +105,7 @@ def _launcher(job: Job, site: SiteConfig) -> Iterator[str]:
     yield from (
         "srun", f"--nodes={job.nodes}", f"--ntasks={job.nodes * per_node}", f"--ntasks-per-node={per_node}",
         f"--cpus-per-task={site.cpus_per_rank * site.ranks // per_node}", "--kill-on-bad-exit=1", "--label",
+        "--overlap",  # a step of the attempt before, whose end SLURM has not heard of, must not keep this one waiting
     )  # fmt: skip
     if site.mpi is not None:
         yield f"--mpi={site.mpi}"

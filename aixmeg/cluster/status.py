@@ -50,7 +50,7 @@ def describe(run: Path, *, now: float) -> dict[str, Any]:
         "tokens_per_second": last.get("tokens_per_second"),
         "eta": _eta(state),
         "last_record": _changed(run / "metrics.jsonl"),
-        **_goodput(state, attempts, now),
+        **_goodput(state, attempts, now, last.get("goodput")),
         "job": jobs[-1].get("job") if jobs else None,
         "attempts": len(attempts),
         "restarts": [_restart(attempt) for attempt in attempts if attempt.kind not in ("running", "complete")],
@@ -81,10 +81,11 @@ def _eta(state: RunState) -> float | None:
     return round(seconds / steps * (state.steps - state.step), 1) if steps > 0 else None
 
 
-def _goodput(state: RunState, attempts: list[Attempt], now: float) -> dict[str, float | None]:
-    """Share of the time since the first attempt, and of the time with nodes, that went into steps that count."""
+def _goodput(state: RunState, attempts: list[Attempt], now: float, recorded: float | None) -> dict[str, float | None]:
+    """Share of the time since the first attempt, and of the time with nodes, that went into steps that count; where no
+    batch script notes attempts, what the newest record says."""
     if not attempts:
-        return {"goodput": None, "goodput_allocated": None, "productive_seconds": None}
+        return {"goodput": recorded, "goodput_allocated": None, "productive_seconds": None}
     productive = sum(r["seconds"] for r in state.train if isinstance(r.get("seconds"), int | float))
     ends = [*(attempt.began for attempt in attempts[1:]), now]
     spent = [(attempt.ended or later) - attempt.began for attempt, later in zip(attempts, ends, strict=True)]
@@ -134,8 +135,9 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     checkpoint = "none" if found["checkpoint"] is None else f"step {found['checkpoint']:,}"
     yield f"  checkpoint  {checkpoint}"
     if found["goodput"] is not None:
-        yield (f"  goodput     {found['goodput']:.1%} of the time since the first attempt, "
-               f"{found['goodput_allocated']:.1%} of the time with nodes")  # fmt: skip
+        nodes = found["goodput_allocated"]
+        share = "" if nodes is None else f", {nodes:.1%} of the time with nodes"
+        yield f"  goodput     {found['goodput']:.1%} of the time since the first start{share}"
     if found["job"] is not None:
         yield f"  job         {found['job']}, {found['attempts']} attempts"
     for one in found["restarts"]:

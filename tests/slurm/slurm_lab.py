@@ -26,8 +26,11 @@ def missing() -> str:
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports of the loopback address that nobody listens on."""
-    for first in range(20_000 + os.getpid() % 20_000, 60_000, count):
+    """The first of `count` neighbouring ports of the loopback address that nobody listens on.
+
+    Two processes that start labs at once begin at different ones; ranks meet at 20,000 and above.
+    """
+    for first in range(10_000 + os.getpid() * 16 % 8_000, 20_000, count):
         sockets = []
         try:
             for port in range(first, first + count):
