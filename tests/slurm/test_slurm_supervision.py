@@ -1,6 +1,7 @@
 """Jobs of `aixmeg slurm submit` in a real SLURM, with ranks that only pretend: what is requeued, what ends, and why."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -145,6 +146,18 @@ def test_a_node_that_goes_down_costs_one_attempt(lab, job):
     first, second = read_attempts(run)
     assert first.kind in ("ended", "lost")
     assert (first.followed, second.kind) == ("again" if first.kind == "lost" else "", "complete")
+
+
+def test_a_killed_daemon_of_a_node_costs_one_attempt(lab, job):
+    """What it had started lives on for a while, as a step that SLURM does not hear of."""
+    run, number = job("0 x", "--train.steps", "800")  # longer than SLURM waits for the daemon
+    wait_for(lambda: steps(run) >= 15)
+    lab.stop("n2", signal.SIGKILL)
+    wait_for(lambda: state(lab, number) != "RUNNING", what=logs(run))
+    lab.start_node("n2")
+    assert over(lab, number, run) == "COMPLETED", logs(run)
+    assert [one.kind for one in read_attempts(run)][-1] == "complete"
+    assert len(read_attempts(run)) == 2
 
 
 def test_a_second_job_of_a_run_is_refused(lab, job):
