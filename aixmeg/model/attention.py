@@ -103,11 +103,22 @@ class RotaryAttention(MegatronModule):
         dtype, gqa, longer = query.dtype, heads != key.shape[2], len(key) > s
         query, key, value = (widened(x).permute(1, 2, 0, 3) for x in (query, key, value))  # [b, heads, s, hn]
         # is_causal would let the first query see the first key alone, however many keys there are.
-        mask: Any = causal_lower_right(s, key.shape[2]) if longer else None
+        mask = _lower_right(s, key.shape[2], query.device) if longer else None
         out = scaled_dot_product_attention(
             query, key, value, attn_mask=mask, is_causal=not longer, scale=self.softmax_scale, enable_gqa=gqa
         )
         return out.permute(2, 0, 1, 3).reshape(s, b, -1).to(dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _lower_right(queries: int, keys: int, device: torch.device) -> Tensor:
+    """The mask by which the last query sees all keys, the one before it all but the last, and so on.
+
+    GPU kernels know it by a name, and no mask is made; on the CPU it is bool [queries, keys].
+    """
+    if device.type == "cuda":
+        return causal_lower_right(queries, keys)
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
 @functools.lru_cache(maxsize=8)
