@@ -196,6 +196,20 @@ COMMANDS: dict[str, Command] = {
             _option("out", type=Path, metavar="OUT", help="folder to make"),
             _option("--verify", action="store_true", help="compare logits with the run's on real text, in fp32"),
             _option("--dtype", choices=("bf16", "fp32"), default=None, help="type of the weights; default: as trained"),
+            _option("--step", type=int, default=None, metavar="N", help="checkpoint of this step; default: the newest"),
+        ),
+    ),
+    "convert from-hf": Command(
+        help="convert a Hugging Face folder, or aiXcoder's released checkpoint, to a run directory to train from",
+        target="aixmeg.convert.command:from_hf",
+        arguments=(
+            _option("folder", type=Path, metavar="HF_DIR", help="Llama folder, or a folder with aiXcoder's .pt file"),
+            _option("out", type=Path, metavar="RUN", help="run directory to make"),
+            _option("--verify", action="store_true", help="compare logits with transformers' on real text, in fp32"),
+            _option(
+                "--dtype", choices=("bf16", "fp32"), default=None, help="type of the weights; default: as they are"
+            ),
+            _option("--vocab-multiple-of", type=int, default=1, metavar="N", help="pad the embedding's rows"),
         ),
     ),
     "complete": Command(

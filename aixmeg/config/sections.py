@@ -149,6 +149,9 @@ class TrainConfig:
     in train.precision first."""
     seed: int = 1234
     """Initial weights and the order of samples."""
+    init_from: Path | None = None
+    """Run directory whose newest weights to start from, such as `aixmeg convert from-hf` makes; the optimizer and the
+    steps begin anew. null starts from random weights."""
     log_interval: int = 1
     """Steps between metric lines."""
     eval_interval: int = 100

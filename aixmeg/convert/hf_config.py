@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ from aixmeg.config import ModelConfig
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
 
+KEPT_FILES = "huggingface"
+"""Folder of a converted run that keeps the small files of the Hugging Face folder it came from, for the way back."""
+_SMALL_FILES = {".json", ".model", ".txt", ".jinja"}
+_NOT_KEPT = {"model.safetensors.index.json", "pytorch_model.bin.index.json", "aixmeg.json"}
 BOS, EOS = 1, 2
 """Ids that the tokenizer's training fixes for `<s>` and `</s>`."""
 
@@ -54,6 +59,13 @@ def generation_config_json() -> dict[str, Any]:
     return {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": EOS, "do_sample": False}
 
 
+def copy_small_files(source: Path, target: Path) -> None:
+    """Copy configuration and tokenizer files of a Hugging Face folder: no weights, and no code."""
+    for file in sorted(source.iterdir()):
+        if file.is_file() and file.suffix in _SMALL_FILES and file.name not in _NOT_KEPT:
+            shutil.copyfile(file, target / file.name)
+
+
 def read_model_config(folder: Path) -> ModelConfig:
     """The model section that describes a Llama folder.
 
@@ -96,6 +108,14 @@ def _refuse_other_families(file: Path, found: dict[str, Any]) -> None:
         "hidden_act": (found.get("hidden_act", "silu"), "silu"),
         "attention_bias": (found.get("attention_bias", False), False),
         "mlp_bias": (found.get("mlp_bias", False), False),
+        "sliding_window": (found.get("sliding_window"), None),
+        "partial_rotary_factor": (
+            rope.get("partial_rotary_factor", found.get("partial_rotary_factor", 1.0))
+            if isinstance(rope, dict)
+            else 1.0,
+            1.0,
+        ),
+        "quantization_config": (found.get("quantization_config"), None),
         "rope_type": (rope_type, "default"),
     }
     wrong = [

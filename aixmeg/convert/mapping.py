@@ -8,7 +8,7 @@ Axes: h hidden, f feed-forward, v vocabulary, q = np * hn query width, k = ng * 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -97,8 +97,20 @@ def hf_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
     return {name: tuple(sizes[axis] for axis in axes) for row in rows(model) for name, axes in row.hf}
 
 
-def to_hf(weights: Mapping[str, Tensor], model: ModelConfig) -> Iterator[tuple[str, Tensor]]:
+def to_hf(
+    weights: Mapping[str, Tensor],
+    model: ModelConfig,
+    *,
+    only: Collection[str] | None = None,
+    vocab_size: int | None = None,
+) -> Iterator[tuple[str, Tensor]]:
     """Yield every Hugging Face weight; a tensor may be a view of the native one.
+
+    Args:
+        weights: by megatron-core's names; each is asked for once, when its turn comes.
+        model: of the native weights.
+        only: Hugging Face names to yield; None yields all.
+        vocab_size: rows of the embedding to yield, where the native one is padded; None yields all.
 
     Raises:
         UserError: a weight is missing, unknown, or has another shape than `model` gives it.
@@ -106,24 +118,35 @@ def to_hf(weights: Mapping[str, Tensor], model: ModelConfig) -> Iterator[tuple[s
     _check_names({row.megatron for row in rows(model)}, set(weights), "native checkpoint")
     shapes = hf_shapes(model)
     for row in rows(model):
+        if only is not None and not any(name in only for name, _ in row.hf):
+            continue
         whole = weights[row.megatron]
         expected = (sum(shapes[name][0] for name, _ in row.hf), *shapes[row.hf[0][0]][1:])
         _check_shape(row.megatron, whole, expected)
-        yield from zip((name for name, _ in row.hf), row.form.cut(whole.detach(), model), strict=True)
+        if vocab_size is not None and row.hf[0][1][0] == "v":
+            whole = whole[:vocab_size]
+        for (name, _), part in zip(row.hf, row.form.cut(whole.detach(), model), strict=True):
+            if only is None or name in only:
+                yield name, part
 
 
-def from_hf(weights: Mapping[str, Tensor], model: ModelConfig) -> Iterator[tuple[str, Tensor]]:
-    """Yield every megatron-core weight by its name in an unsplit model; the inverse of `to_hf`.
+def from_hf(
+    weights: Mapping[str, Tensor], model: ModelConfig, *, only: Collection[str] | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield every megatron-core weight by its name in an unsplit model, or those named in `only`; inverse of `to_hf`.
 
     Raises:
         UserError: a weight is missing, unknown, or has another shape than `model` gives it.
     """
     shapes = hf_shapes(model)
-    found = set(weights)
+    # Early writers stored the rotary frequencies, which follow from the configuration.
+    found = {name for name in weights if not name.endswith(".rotary_emb.inv_freq")}
     if model.share_embeddings_and_output_weights:
         found.discard("lm_head.weight")  # some writers store the tied matrix twice
     _check_names(set(shapes), found, "Hugging Face folder")
     for row in rows(model):
+        if only is not None and row.megatron not in only:
+            continue
         parts = [weights[name] for name, _ in row.hf]
         for (name, _), part in zip(row.hf, parts, strict=True):
             _check_shape(name, part, shapes[name])

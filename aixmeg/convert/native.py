@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch.nn import Parameter
 
 from aixmeg.config import Config, ModelConfig, ParallelConfig, TokenizerConfig, load_config
+from aixmeg.convert.checkpoint_reader import CheckpointWeights
 from aixmeg.convert.hf_config import read_model_config
 from aixmeg.convert.mapping import from_hf
 from aixmeg.convert.weights import SafetensorsFolder
@@ -62,24 +62,45 @@ def open_model(folder: Path) -> Iterator[Native]:
 def open_run(run: Path, *, step: int | None = None) -> Iterator[Native]:
     """Load a checkpoint of a run, whatever parallel layout wrote it; the newest by default.
 
-    megatron-core's format holds a pickled table of contents, which can run code: open only runs that you trust. A
-    Hugging Face folder (`open_hf`) holds none.
-
     Raises:
         UserError: no run directory, no complete checkpoint, or a tokenizer of another vocabulary.
     """
-    from aixmeg.train.checkpoint import load_model_weights
+    config = read_run_config(run)
+    tokenizer = read_tokenizer(run / "tokenizer", config.model)
+    with run_model(run, config, step) as (model, source):
+        yield Native(model, config, tokenizer, source)
+
+
+@contextlib.contextmanager
+def run_model(run: Path, config: Config, step: int | None = None) -> Iterator[tuple[CodeModel, str]]:
+    """The model of a run's checkpoint, and the checkpoint's name.
+
+    The weights are read here, not by megatron-core, whose loading unpickles whatever the checkpoint's table of contents
+    holds.
+
+    Raises:
+        UserError: no complete checkpoint, or one of another model.
+    """
     from aixmeg.train.folders import latest_checkpoint, read_manifest
 
-    config = read_run_config(run)
     checkpoint = latest_checkpoint(run, step)
-    _check_model(checkpoint, read_manifest(checkpoint)["model"], config.model)
-    tokenizer = _tokenizer(run / "tokenizer", config.model)
-    with _one_process(config) as (model, topology):
-        with warnings.catch_warnings():  # megatron-core loads through names that torch is about to rename
-            warnings.simplefilter("ignore", FutureWarning)
-            load_model_weights(run, [model], topology, step)
-        yield Native(model, config, tokenizer, checkpoint.name)
+    check_model(checkpoint, read_manifest(checkpoint)["model"], config.model)
+    weights = CheckpointWeights(checkpoint)
+    with _one_process(config) as (model, _):
+        parameters = by_global_name(model, config.model)
+        _check_names(set(parameters), set(weights), checkpoint)
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(weights[name])
+        yield model, checkpoint.name
+
+
+def _check_names(wanted: set[str], found: set[str], checkpoint: Path) -> None:
+    if wanted != found:
+        raise UserError(
+            f"the checkpoint {checkpoint} does not hold the weights of its model: "
+            f"{', '.join(sorted(wanted ^ found)[:3])} … are in only one of the two; it is damaged, use another one"
+        )
 
 
 @contextlib.contextmanager
@@ -91,7 +112,7 @@ def open_hf(folder: Path) -> Iterator[Native]:
     """
     section = read_model_config(folder)
     config = Config(model=section, tokenizer=TokenizerConfig(vocab_size=section.vocab_size))
-    tokenizer = _tokenizer(folder, section)
+    tokenizer = read_tokenizer(folder, section)
     weights = SafetensorsFolder(folder)
     with _one_process(config) as (model, _):
         parameters = by_global_name(model, section)
@@ -101,8 +122,12 @@ def open_hf(folder: Path) -> Iterator[Native]:
         yield Native(model, config, tokenizer, folder.name)
 
 
-def _check_model(checkpoint: Path, saved: Mapping[str, Any], model: ModelConfig) -> None:
-    """A changed rotary_base would load without a sign and compute something else."""
+def check_model(checkpoint: Path, saved: Mapping[str, Any], model: ModelConfig) -> None:
+    """Refuse a checkpoint of another model: a changed rotary_base would load without a sign and compute something else.
+
+    Raises:
+        UserError: names the options that differ.
+    """
     current = dataclasses.asdict(model)
     # Not what the weights are.
     how = (
@@ -141,7 +166,12 @@ def read_run_config(run: Path) -> Config:
     return load_config(file)
 
 
-def _tokenizer(folder: Path, model: ModelConfig) -> CodeTokenizer:
+def read_tokenizer(folder: Path, model: ModelConfig) -> CodeTokenizer:
+    """The tokenizer of a folder, which must fit the model.
+
+    Raises:
+        UserError: missing, not one of ours, or of more pieces than the model has rows.
+    """
     tokenizer = CodeTokenizer.from_folder(folder)
     if tokenizer.vocab_size > model.vocab_size:
         raise UserError(

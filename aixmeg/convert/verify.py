@@ -47,11 +47,25 @@ class Verification:
     text: str
 
 
-def sample_ids(config: Config, tokenizer: CodeTokenizer) -> tuple[list[int], str]:
-    """Ids of real text and where it is from: the run's held-out data if it is there, else a file of Python itself."""
+def our_tokenizer(folder: Path) -> CodeTokenizer | None:
+    """The folder's tokenizer.model if it is one of ours; a foreign one may change code, or not be there at all."""
+    try:
+        return CodeTokenizer.from_folder(folder)
+    except UserError:
+        return None
+
+
+def sample_ids(config: Config, tokenizer: CodeTokenizer | None) -> tuple[list[int], str]:
+    """Ids of real text and where it is from: the run's held-out data if it is there, else a file of Python itself.
+
+    Without a tokenizer of ours, the bytes of that file serve as ids: two models must agree on any.
+    """
     from aixmeg.data.indexed import TokenStream  # loads megatron-core, which aixmeg.parallel has to prepare first
 
     length = min(SAMPLE_TOKENS, config.model.seq_length)
+    if tokenizer is None:
+        text = Path(inspect.__file__).read_bytes()[:length]
+        return [byte * (config.model.vocab_size - 1) // 255 for byte in text], "bytes of Python's inspect module"
     data = config.paths.at("data")
     with contextlib.suppress(UserError, OSError, KeyError, TypeError):
         if read_json(data / "data.json")["tokenizer_sha256"] == tokenizer.sha256:
@@ -65,21 +79,28 @@ def sample_ids(config: Config, tokenizer: CodeTokenizer) -> tuple[list[int], str
 
 
 @torch.no_grad()
-def native_outputs(model: Any, ids: Sequence[int]) -> Outputs:
-    """Run a CodeModel of one process."""
+def native_outputs(model: Any, ids: Sequence[int], *, vocab_size: int | None = None) -> Outputs:
+    """Run a CodeModel of one process; the logits of the first `vocab_size` pieces, without those of padding."""
     tokens = torch.tensor([list(ids)], device=next(model.parameters()).device)
     with _recorded(model.decoder.layers) as layers:
         logits = model.logits(tokens)  # [1, s, v]
-    return Outputs(logits[0].float().cpu(), [output[:, 0] for output in layers])  # [s, b, h] → [s, h]
+    return Outputs(logits[0, :, :vocab_size].float().cpu(), [output[:, 0] for output in layers])  # [s, b, h] → [s, h]
 
 
 @torch.no_grad()
-def hf_outputs(folder: Path, ids: Sequence[int]) -> Outputs:
-    """Load `folder` with transformers as any user would, and run it in fp32."""
+def hf_outputs(folder: Path, ids: Sequence[int], *, safe: bool = True, rounded: torch.dtype = torch.float32) -> Outputs:
+    """Load `folder` with transformers as any user would, and run it in fp32.
+
+    `safe` reads safetensors and nothing else; without it transformers reads pickled weights, with `weights_only`.
+    `rounded` is a type that each weight is rounded to first.
+    """
     from transformers import LlamaForCausalLM
 
     with _no_progress_bar():
-        model = LlamaForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True).float().eval()
+        model = LlamaForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=safe)
+    model = model.float().eval()
+    for parameter in model.parameters():  # not the rotary frequencies
+        parameter.copy_(parameter.to(rounded))
     with _recorded(model.model.layers) as layers:
         logits = model(torch.tensor([list(ids)]), use_cache=False).logits
     return Outputs(logits[0], [output[0] for output in layers])

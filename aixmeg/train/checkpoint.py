@@ -53,6 +53,11 @@ def load_checkpoint(
         return None, [f"no checkpoint in {run} yet: starting from step 0"]
     folders = on_rank_zero(lambda: [folder for folder in list_checkpoints(run) if step_of(folder) <= step_of(newest)])
     folder, manifest, damaged = find_whole(folders, verify=training.config.checkpoint.verify)
+    if manifest.get("weights_only"):
+        raise UserError(
+            f"{folder} holds weights without optimizer state, so there is nothing to resume; start a new run from it "
+            f"with --train.init_from {run}"
+        )
     wanted = describe(training.config, step=manifest["step"], data=data, skipped=skipped)
     notices = compare(manifest, wanted, folder)
     if damaged:

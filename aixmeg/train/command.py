@@ -58,6 +58,7 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     from aixmeg.train.build import build_training
     from aixmeg.train.checkpoint import load_checkpoint
     from aixmeg.train.goodput import open_events
+    from aixmeg.train.initial import load_initial
     from aixmeg.train.inputs import open_inputs
     from aixmeg.train.loop import run_loop
     from aixmeg.train.metrics import open_metrics
@@ -80,6 +81,8 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     training = build_training(config, topology, launch.device)
     skipped = on_rank_zero(lambda: read_skipped(run))
     found, notices = load_checkpoint(training, run, data=identity, skipped=skipped) if resume else (None, [])
+    if found is None and config.train.init_from is not None:
+        notices += load_initial(training, config.train.init_from, data=identity)
     start, history = (found["step"], found["health"]) if found is not None else (0, ())
     on_rank_zero(lambda: write_run(config, inputs, ranks=launch.world_size))
 
