@@ -212,6 +212,16 @@ COMMANDS: dict[str, Command] = {
             _option("--vocab-multiple-of", type=int, default=1, metavar="N", help="pad the embedding's rows"),
         ),
     ),
+    "convert to-gguf": Command(
+        help="convert a run's checkpoint to a GGUF file for llama.cpp (needs aixmeg[gguf])",
+        target="aixmeg.convert.command:to_gguf",
+        arguments=(
+            _option("run", type=Path, metavar="RUN", help="run directory"),
+            _option("out", type=Path, metavar="OUT.gguf", help="file to make"),
+            _option("--dtype", choices=("bf16", "f16", "fp32"), default="bf16", help="type of the matrices"),
+            _option("--step", type=int, default=None, metavar="N", help="checkpoint of this step; default: the newest"),
+        ),
+    ),
     "complete": Command(
         help="fill in code at a cursor",
         target="aixmeg.generate.command:complete",

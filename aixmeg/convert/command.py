@@ -76,6 +76,19 @@ def from_hf(
     return found
 
 
+def to_gguf(run: Path, out: Path, *, dtype: Literal["bf16", "f16", "fp32"] = "bf16", step: int | None = None) -> Path:
+    """Convert a checkpoint to one GGUF file and print its size.
+
+    Raises:
+        UserError: no such run, the package gguf missing, or a full disk.
+    """
+    from aixmeg.convert.gguf_file import convert
+
+    file = convert(run, out, dtype=dtype, step=step)
+    print(f"{file}  {file.stat().st_size / 1e6:,.1f} MB of {dtype}")
+    return file
+
+
 @contextmanager
 def _bar() -> Iterator[tuple[Callable[[str, float], None], Console]]:
     """What to call with the work's name and the share that is done, and where to print afterwards."""

@@ -192,7 +192,7 @@ def _write_checkpoint(
         else:
             written += sum(info.numel for info in infos) * dtype.itemsize
     write_table(ledger, names, list(table.values()), dtype=dtype, sharding=SHARDING)
-    publish(run, 0, _manifest(source, section, precision), keep=0)
+    publish(run, 0, _manifest(source, section, precision), digests=ledger.digests(), keep=0)
     return total
 
 
@@ -234,8 +234,7 @@ def _configuration(section: ModelConfig, precision: Literal["bf16", "fp32"]) -> 
 
 def _manifest(source: _Source, section: ModelConfig, precision: Literal["bf16", "fp32"]) -> dict[str, Any]:
     """aixmeg.json of a checkpoint without optimizer state."""
-    import aixmeg.parallel  # noqa: F401 (prepares megatron-core, which the next line loads)
-    from aixmeg.train.checkpoint import describe
+    from aixmeg.train.manifest import describe
 
     return describe(_configuration(section, precision), step=0, data={}) | {
         "weights_only": True,

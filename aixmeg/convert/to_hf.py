@@ -22,10 +22,13 @@ from aixmeg.convert.native import check_model, read_run_config, read_tokenizer, 
 from aixmeg.convert.weights import SHARD_BYTES, write_weights
 from aixmeg.errors import UserError
 from aixmeg.files import read_json, replace_folder, sha256_file, write_error, write_json
+from aixmeg.tokenizer import hf_prompt
 from aixmeg.tokenizer.export import export_hf
 
 MARKER = "aixmeg.json"
 """Where the folder came from; its presence also says that a later conversion may replace the folder."""
+PROMPT_FILE = "aixmeg_prompt.py"
+"""`aixmeg.tokenizer.hf_prompt`, for those who have the folder and transformers, but not this package."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share that is finished."""
@@ -173,6 +176,8 @@ def _fill(
     )  # fmt: skip
     dtype_name = str(target).removeprefix("torch.")
     tokenizer_file = _write_small_files(source, model, folder, dtype_name)
+    if check.our_tokenizer(folder) is not None:
+        shutil.copyfile(Path(hf_prompt.__file__), folder / PROMPT_FILE)
     verification = _verify(source, folder, target, progress) if verify else None
     digest = sha256_file(tokenizer_file) if tokenizer_file.exists() else None
     write_json(folder / MARKER, _provenance(source.checkpoint.name, dtype_name, digest, verification))

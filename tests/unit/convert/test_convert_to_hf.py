@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from aixmeg.convert.native import open_hf, open_run
 from aixmeg.convert.to_hf import convert
 from aixmeg.convert.weights import SafetensorsFolder
 from aixmeg.errors import UserError
+from aixmeg.sfim.format import psm_prompt, spm_prompt
 from aixmeg.tokenizer import SPECIAL_PIECES, CodeTokenizer
 
 Runs = Callable[..., Path]
@@ -53,7 +56,7 @@ def test_the_folder_is_complete(runs: Runs, tmp_path: Path) -> None:
     result = convert(runs("grouped"), out)
     assert {file.name for file in out.iterdir()} == {
         "config.json", "generation_config.json", "model.safetensors", "tokenizer.model", "tokenizer.json",
-        "tokenizer_config.json", "special_tokens_map.json", "aixmeg.json",
+        "tokenizer_config.json", "special_tokens_map.json", "aixmeg.json", "aixmeg_prompt.py",
     }  # fmt: skip
     assert [file.name for file in out.parent.iterdir()] == ["hf"]
     assert result.parameters == sum(p.numel() for p in LlamaForCausalLM.from_pretrained(out).parameters())
@@ -73,6 +76,32 @@ def test_the_tokenizer_loads_without_our_code(runs: Runs, tmp_path: Path) -> Non
         assert theirs(text, add_special_tokens=False)["input_ids"] == ours.encode(text)
     for field, piece in SPECIAL_PIECES.items():
         assert theirs.convert_tokens_to_ids(piece) == getattr(ours.special, field)
+
+
+def test_the_prompts_of_the_folder_are_those_of_training(runs: Runs, tmp_path: Path) -> None:
+    convert(runs("grouped"), tmp_path / "hf")
+    script = """
+import json, sys
+sys.path = [sys.argv[1]] + [path for path in sys.path if "aixmeg" not in path]
+sys.modules["aixmeg"] = None
+import aixmeg_prompt
+from transformers import AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+parts = json.load(sys.stdin)
+print(json.dumps([make(tokenizer, **part) for part in parts for make in (aixmeg_prompt.psm, aixmeg_prompt.spm)]))
+"""
+    parts = [
+        {"header": "# the file path is: a.py\n", "prefix": "def f():\n    return ", "suffix": "\n\n\nprint(f())\n"},
+        {"header": "", "prefix": "", "suffix": ""},
+        {"header": "", "prefix": " x = '<s>\u2581<AIX-SPAN-POST>'", "suffix": "\u2581<AIX-SPAN-MIDDLE> </s>\t"},
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "hf"], input=json.dumps(parts), capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    tokenizer = CodeTokenizer.from_folder(tmp_path / "hf")
+    expected = [make(tokenizer, **part) for part in parts for make in (psm_prompt, spm_prompt)]
+    assert json.loads(done.stdout) == expected
 
 
 @pytest.mark.parametrize(("precision", "stored"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
@@ -121,8 +150,8 @@ def test_verify_fails_on_one_damaged_weight(
 ) -> None:  # fmt: skip
     original = module.to_hf
 
-    def damaged(weights: Any, model: Any) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, tensor in original(weights, model):
+    def damaged(weights: Any, model: Any, **options: Any) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, tensor in original(weights, model, **options):
             yield name, damage(tensor) if name == weight else tensor
 
     monkeypatch.setattr(module, "to_hf", damaged)
@@ -176,14 +205,44 @@ def test_what_a_kill_left_is_removed(runs: Runs, tmp_path: Path) -> None:
     assert not list((tmp_path / "hf").glob("model-*"))
 
 
-def test_an_interruption_leaves_nothing(runs: Runs, tmp_path: Path) -> None:
+def test_an_interrupted_conversion_goes_on(runs: Runs, tmp_path: Path) -> None:
     def interrupt(what: str, share: float) -> None:
         if share > 0.5:
             raise KeyboardInterrupt
 
+    def modified() -> dict[str, int]:
+        return {file.name: file.stat().st_mtime_ns for file in (tmp_path / ".hf.tmp").glob("model-*")}
+
     with pytest.raises(KeyboardInterrupt):
-        convert(runs("grouped"), tmp_path / "hf", progress=interrupt)
-    assert list(tmp_path.iterdir()) == []
+        convert(runs("grouped"), tmp_path / "hf", shard_bytes=100_000, progress=interrupt)
+    assert not (tmp_path / "hf").exists()
+    before = modified()
+    names = sorted(before)
+    assert len(names) > 4
+    damaged = tmp_path / ".hf.tmp" / names[1]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    seen: dict[str, int] = {}
+    convert(runs("grouped"), tmp_path / "hf", shard_bytes=100_000, progress=lambda *_: seen.update(modified()))
+    kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "hf").glob("model-*.safetensors")}
+    # The last one was being written, the second is not what the ledger noted.
+    assert [name for name in names if kept[name] != before[name]] == [names[1], names[-1]]
+    convert(runs("grouped"), tmp_path / "whole", shard_bytes=100_000)
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["hf", "whole"]
+    for file in (tmp_path / "whole").iterdir():
+        assert file.read_bytes() == (tmp_path / "hf" / file.name).read_bytes(), file.name
+
+
+def test_what_another_conversion_left_is_not_taken(runs: Runs, tmp_path: Path) -> None:
+    def interrupt(what: str, share: float) -> None:
+        if share > 0.9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(runs("grouped"), tmp_path / "hf", shard_bytes=100_000, progress=interrupt)
+    convert(runs("grouped", "bf16"), tmp_path / "hf", shard_bytes=100_000)
+    convert(runs("grouped", "bf16"), tmp_path / "whole", shard_bytes=100_000)
+    for file in (tmp_path / "whole").iterdir():
+        assert file.read_bytes() == (tmp_path / "hf" / file.name).read_bytes(), file.name
 
 
 def test_a_symbolic_link_keeps_pointing(runs: Runs, tmp_path: Path) -> None:
@@ -196,7 +255,7 @@ def test_a_symbolic_link_keeps_pointing(runs: Runs, tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_nothing(runs: Runs, tmp_path: Path) -> None:
     run = runs("grouped")
-    with small_disk(100_000), pytest.raises(UserError, match="cannot write model.safetensors.*free space"):
+    with small_disk(100_000), pytest.raises(UserError, match="cannot write .*hf: .*free space"):
         convert(run, tmp_path / "hf")
     assert list(tmp_path.iterdir()) == []
 
