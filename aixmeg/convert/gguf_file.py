@@ -106,9 +106,9 @@ def _describe(gguf: Any, writer: Any, model: ModelConfig, tokenizer: CodeTokeniz
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)
-    writer.add_fim_pre_token_id(tokenizer.special.prefix)
-    writer.add_fim_suf_token_id(tokenizer.special.suffix)
-    writer.add_fim_mid_token_id(tokenizer.special.middle)
+    writer.add_uint32("tokenizer.ggml.fim_pre_token_id", tokenizer.special.prefix)
+    writer.add_uint32("tokenizer.ggml.fim_suf_token_id", tokenizer.special.suffix)
+    writer.add_uint32("tokenizer.ggml.fim_mid_token_id", tokenizer.special.middle)
 
 
 def _kind(tokenizer: CodeTokenizer, token: int) -> int:
