@@ -28,7 +28,7 @@ NAMED = 20
 
 def main() -> int:
     """Compare, print the counts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--processes", type=int, default=1)

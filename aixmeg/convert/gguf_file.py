@@ -7,6 +7,7 @@ pieces and scores, with neither `<s>` nor a blank added by the reader.
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,10 +72,9 @@ def convert(run: Path, out: Path, *, dtype: Literal["bf16", "f16", "fp32"] = "bf
 
 def _gguf() -> Any:
     try:
-        import gguf
+        return importlib.import_module("gguf")
     except ImportError as error:
         raise UserError("writing GGUF needs the package gguf; install aixmeg[gguf]") from error
-    return gguf
 
 
 def _describe(gguf: Any, writer: Any, model: ModelConfig, tokenizer: CodeTokenizer, *, dtype: str, name: str) -> None:

@@ -42,7 +42,7 @@ sys.exit(status)
 
 def main() -> int:
     """Make the model, convert it there and back, compare, and print what was measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--preset", default="aixcoder_7b", choices=list(PRESETS))
