@@ -218,7 +218,7 @@ def test_an_interrupted_conversion_goes_on(runs: Runs, tmp_path: Path) -> None:
     assert not (tmp_path / "hf").exists()
     before = modified()
     names = sorted(before)
-    assert len(names) > 4
+    assert len(names) == 3
     damaged = tmp_path / ".hf.tmp" / names[1]
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
     seen: dict[str, int] = {}
