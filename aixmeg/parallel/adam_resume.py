@@ -8,7 +8,11 @@ state of each parameter. Its `DistributedOptimizer` then cannot resume:
 3. `load_state_dict()` puts ONE counter tensor into every state, so that each update advances it once per parameter:
    84 instead of 6 after three resumed steps of a small model, wrong bias correction and no error.
 
-`install()` wraps these three methods; fused optimizers, whose counters lie in the parameter groups, only get
+Without the distributed optimizer,
+
+4. a checkpoint of a fused optimizer, whose counter lies in the parameter group, has no `step` for torch's states.
+
+`install()` wraps these methods; fused optimizers, whose counters lie in the parameter groups, only get
 their first states, so that they can be saved before the first step. `check_steps` is the guard that the trainer calls
 after loading.
 """
@@ -16,6 +20,7 @@ after loading.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -56,6 +61,24 @@ def install() -> None:
     optimizer.sharded_state_dict = sharded_state_dict
     optimizer._set_main_param_and_optimizer_states = set_states
     optimizer.load_state_dict = load_state_dict
+    torch.optim.Adam.__setstate__ = _with_counters(torch.optim.Adam.__setstate__)  # type: ignore[method-assign] (AdamW's too)
+
+
+def _with_counters(original: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any, dict[str, Any]], None]:
+    """`torch.optim.Adam.__setstate__` that gives states without a counter that of their group."""
+
+    @functools.wraps(original)
+    def set_state(self: Any, state: dict[str, Any]) -> None:
+        for group in state.get("param_groups", ()):
+            states = [state["state"][param] for param in group["params"] if param in state["state"]]
+            missing = [one for one in states if one and "step" not in one]
+            if missing and "step" in group:
+                counted = float(group.pop("step"))
+                for one in missing:
+                    one["step"] = torch.tensor(counted)
+        original(self, state)
+
+    return set_state
 
 
 def _is_torch_s(optimizer: Any) -> bool:

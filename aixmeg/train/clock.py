@@ -37,12 +37,13 @@ class Clock:
         self._peak = peak_flops(config.logging.peak_tflops, training.device)
         self._device = training.device
         self._marks: list[tuple[str, Any]] = []
-        self._seconds = dict.fromkeys((*STEP, *BESIDE), 0.0)
+        self._seconds: dict[str, float] = dict.fromkeys((*STEP, *BESIDE), 0.0)
         self._steps = 0
         self._newest = 0.0
         training.optimizer.step = self._timed("optimizer", training.optimizer.step)
         for core in {id(model.config): model.config for model in training.wrapped}.values():
-            core.finalize_model_grads_func = self._timed("communication", core.finalize_model_grads_func)
+            finalize: Any = core.finalize_model_grads_func
+            core.finalize_model_grads_func = self._timed("communication", finalize)
         self.restart()
 
     def restart(self) -> None:

@@ -89,8 +89,8 @@ def read_events(path: Path) -> Iterator[Event]:
         for line in file:
             with contextlib.suppress(ValueError, TypeError, KeyError):
                 event = json.loads(line)
-                {"event": event["event"], "time": float(event["time"]), "step": int(event["step"])}
-                yield event
+                if event["event"] and float(event["time"]) >= 0 and int(event["step"]) >= 0:
+                    yield event
 
 
 def ledger(events: Iterable[Event]) -> Ledger:

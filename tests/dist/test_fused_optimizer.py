@@ -52,7 +52,7 @@ def test_a_saved_run_continues_bit_for_bit(tmp_path, layout):
 
 @pytest.mark.parametrize(
     ("saved_by", "loaded_by", "zero1"),
-    [("torch", "aixmeg", True), ("aixmeg", "torch", True), ("torch", "aixmeg", False)],
+    [("torch", "aixmeg", True), ("aixmeg", "torch", True), ("torch", "aixmeg", False), ("aixmeg", "torch", False)],
 )
 def test_a_run_continues_with_the_other_optimizer(tmp_path, saved_by, loaded_by, zero1):
     layout = {"use_distributed_optimizer": zero1}
