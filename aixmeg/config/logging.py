@@ -17,7 +17,12 @@ class LoggingConfig:
     """TFLOP/s of one device that MFU is a share of; null takes the datasheet's dense BF16 figure of a known GPU, and
     leaves MFU out elsewhere."""
 
+    telemetry_interval: float = 5.0
+    """Seconds between two readings of the rank's GPU (NVML); 0 reads nothing."""
+
     def problems(self, path: str) -> Iterator[str]:
         """Every broken rule of this section, which is called `path`."""
         if self.peak_tflops is not None and not self.peak_tflops > 0:
             yield f"{path}.peak_tflops={self.peak_tflops} must be positive, or null"
+        if self.telemetry_interval < 0:
+            yield f"{path}.telemetry_interval={self.telemetry_interval} must be zero or more"

@@ -65,6 +65,7 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     from aixmeg.train.progress import TrainProgress
     from aixmeg.train.run_folder import check_inputs, prepare_run, write_run
     from aixmeg.train.skip import read_skipped
+    from aixmeg.train.telemetry import open_telemetry
     from aixmeg.train.together import on_every_rank, on_rank_zero
 
     # 1. Inputs and run directory, before anything large is built.
@@ -95,12 +96,13 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
         open_metrics(run, rank=launch.rank, resumed_step=start) as metrics,
         open_events(run, rank=launch.rank, begun=begun, ranks=launch.world_size) as events,
         TrainProgress(steps=config.train.steps, start=start, enabled=launch.rank == 0) as progress,
+        open_telemetry(launch.device, interval=config.logging.telemetry_interval) as telemetry,
     ):
         for notice in notices:
             progress.say(notice)
         run_loop(
             training, inputs, run=run, start=start, metrics=metrics, progress=progress, skipped=skipped,
-            history=history, events=events,
+            history=history, events=events, telemetry=telemetry,
         )  # fmt: skip
 
     # 4. Leave together, so that no rank sees another one's connection break.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from aixmeg.nvml.sampler import Sampler
 from aixmeg.train.batches import Batch, micro_batches, rank_samples, step_samples
 from aixmeg.train.build import Training
 from aixmeg.train.evaluate import evaluate
@@ -34,6 +35,7 @@ def run_loop(
     skipped: Skipped | None = None,
     history: Sequence[Sequence[float]] = (),
     events: Events | None = None,
+    telemetry: Sampler | None = None,
 ) -> None:
     """Train from step `start` (already done) to the last, or until a signal asks to stop; collective.
 
@@ -47,12 +49,13 @@ def run_loop(
         skipped: samples that are left out.
         history: of `Health`, as the checkpoint holds it.
         events: rank 0's, None elsewhere.
+        telemetry: of this rank's GPU.
 
     Raises:
         UserError: the loss or gradient is broken and there is no way back, or the disk refuses a write.
     """
     options = training.config.train
-    record = Recorder(training, metrics=metrics, events=events, progress=progress)
+    record = Recorder(training, metrics=metrics, events=events, progress=progress, telemetry=telemetry)
     health, skipped, step = Health(training.config.health, history), skipped or Skipped(), start
     save_asked = False
     with StopSignal() as signal, Saver(training, run, asynchronous=training.config.checkpoint.asynchronous) as saver:

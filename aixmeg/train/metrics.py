@@ -39,6 +39,11 @@ _TAGS = {
         },
         **{f"seconds_{part}": f"seconds/{part}" for part in (*STEP, *BESIDE)},
         **{f"norm_{group}": f"norm/{group}" for group in GROUPS},
+        "energy_per_token": "gpu/energy_per_token",
+        **{
+            f"gpu_{name}": f"gpu/{name}"
+            for name in ("utilization", "memory_used", "power", "temperature", "sm_clock", "ecc_uncorrected")
+        },
     },
     "valid": {"ntp_loss": "valid/ntp_loss", "middle_loss": "valid/middle_loss"},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from aixmeg.nvml.sampler import Sampler
 from aixmeg.train.build import Training
 from aixmeg.train.clock import Clock
 from aixmeg.train.goodput import Events
@@ -12,6 +13,7 @@ from aixmeg.train.metrics import Metrics
 from aixmeg.train.norms import state_of_ranks
 from aixmeg.train.progress import TrainProgress
 from aixmeg.train.step import StepResult
+from aixmeg.train.telemetry import telemetry_fields
 from aixmeg.train.together import on_rank_zero
 
 
@@ -23,13 +25,21 @@ class Recorder:
         metrics: rank 0's, None elsewhere.
         events: rank 0's, None elsewhere or where no goodput is wanted.
         progress: what the user sees.
+        telemetry: of this rank's GPU; None for none.
     """
 
     def __init__(
-        self, training: Training, *, metrics: Metrics | None, events: Events | None, progress: TrainProgress
+        self,
+        training: Training,
+        *,
+        metrics: Metrics | None,
+        events: Events | None,
+        progress: TrainProgress,
+        telemetry: Sampler | None = None,
     ) -> None:
         self.clock = Clock(training)
         self._training, self._metrics, self._events, self._progress = training, metrics, events, progress
+        self._telemetry = telemetry
 
     def begin(self, step: int) -> None:
         """The first step follows; training goes on from `step`."""
@@ -49,6 +59,9 @@ class Recorder:
             record |= {} if result.z_loss is None else {"z_loss": result.z_loss}
             record |= self.clock.report(step)
             record |= state_of_ranks(self._training, norms=self._training.config.logging.parameter_norms)
+            if self._telemetry is not None and self._training.device.type == "cuda":
+                tokens = record["tokens_per_second"] * record["seconds"]
+                record |= telemetry_fields(self._telemetry, tokens=tokens, device=self._training.device)
             if self._events is not None:
                 record["goodput"] = round(self._events.goodput(), 5)
             self._progress.speed(record)
