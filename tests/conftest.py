@@ -1,6 +1,7 @@
 """Fixtures that several packages' tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import settings
 from stdlib_sources import stdlib_files
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that starts the tests with `&` has them ignore Ctrl-C, and their children with them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: on a busy machine any example may take a second.
 settings.register_profile("aixmeg", deadline=None)

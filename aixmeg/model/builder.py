@@ -33,6 +33,8 @@ def transformer_config(config: Config, *, device: torch.device | str | None = No
     te = model.layer_set == "te"
     if te:
         require_transformer_engine(model)
+    if config.train.gradient_accumulation_fusion:
+        weight_gradient.install()  # megatron-core's linears refuse the fusion without it
     dtype = torch.bfloat16 if config.train.precision == "bf16" else torch.float32
     pipelined = parallel.pipeline_model_parallel_size > 1
     return TransformerConfig(
@@ -98,8 +100,6 @@ def build_model(config: Config, topology: Topology, *, device: torch.device | st
     """
     device = torch.device(device)
     core = transformer_config(config, device=device)
-    if core.gradient_accumulation_fusion:
-        weight_gradient.install()
     guards.check(core, backend=topology.backend, have_transformer_engine=config.model.layer_set == "te")
     chunks = topology.vp_size or 1
     return [_build_chunk(config, core, topology, device, i if chunks > 1 else None) for i in range(chunks)]

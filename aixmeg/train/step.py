@@ -27,7 +27,7 @@ class StepResult:
 
     loss: float
     """Mean over the tokens of the global batch, in nats, without z-loss."""
-    z_loss: float | None
+    z_loss: float | None = None
     """What z-loss adds to the mean; None where it is off."""
     grad_norm: float
     """Global norm before clipping."""

@@ -36,6 +36,9 @@ def test_the_corpus_is_that_of_the_pool(here, sources, tmp_path):
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert corpora.digests(tmp_path / "pool") == corpora.digests(tmp_path / "slurm") != {}
+    deadline = time.monotonic() + 60  # the controller hears of the last task's end a moment later
+    while here.run("squeue", "-h") and time.monotonic() < deadline:
+        time.sleep(0.2)
     assert here.run("squeue", "-h") == ""
 
 
