@@ -1,6 +1,8 @@
 """A node with NVIDIA GPUs, as far as NVML's own binding can tell: a library built here and a file of values."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -18,6 +20,7 @@ SOUND = {
 def library() -> Path:
     """Folder with libnvidia-ml.so.1, for LD_LIBRARY_PATH."""
     folder = Path(mkdtemp(prefix="aixmeg-nvml-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     source = Path(__file__).with_name("fake_nvml.c")
     compiler = os.environ.get("CC", "cc")
     subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-o", folder / "libnvidia-ml.so.1", source], check=True)

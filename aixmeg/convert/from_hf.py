@@ -31,20 +31,12 @@ from aixmeg.convert.ledger import Ledger
 from aixmeg.convert.mapping import from_hf
 from aixmeg.convert.native import run_model
 from aixmeg.convert.pickled import PICKLED, PICKLED_INDEX, PickledFolder
-from aixmeg.convert.weights import INDEX, SINGLE, SafetensorsFolder
+from aixmeg.convert.weights import DTYPES, INDEX, SINGLE, Progress, SafetensorsFolder
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, replace_folder, write_error, write_json
 from aixmeg.model.names import ParameterInfo, count_parameters, parameter_table
 
 FILE_BYTES = 2_000_000_000
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-SHARDING = {
-    "distrib_optim_sharding_type": "fully_reshardable",
-    "distrib_optim_fully_reshardable_mem_efficient": False,
-}
-"""`aixmeg.train.state.SHARDING`, whose module loads megatron-core; a test keeps them equal."""
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share that is finished."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +163,7 @@ def _write_checkpoint(
     progress: Progress,
 ) -> int:
     """Write and publish step 0 of `run`; the bytes of its weights."""
-    from aixmeg.train.folders import publish, temporary_folder
+    from aixmeg.train.folders import SHARDING, publish, temporary_folder
 
     dtype, table = DTYPES[precision], parameter_table(section)
     files = plan_files(list(table.values()), file_bytes, dtype.itemsize)
@@ -191,7 +183,7 @@ def _write_checkpoint(
             write_file(ledger, name, ready(infos))
         else:
             written += sum(info.numel for info in infos) * dtype.itemsize
-    write_table(ledger, names, list(table.values()), dtype=dtype, sharding=SHARDING)
+    write_table(ledger, names, list(table.values()), dtype=dtype, sharding=dict(SHARDING))
     publish(run, 0, _manifest(source, section, precision), digests=ledger.digests(), keep=0)
     return total
 

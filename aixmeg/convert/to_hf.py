@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,7 @@ from aixmeg.convert.hf_config import KEPT_FILES, config_json, copy_small_files, 
 from aixmeg.convert.ledger import Ledger
 from aixmeg.convert.mapping import hf_shapes, to_hf
 from aixmeg.convert.native import check_model, read_run_config, read_tokenizer, run_model
-from aixmeg.convert.weights import SHARD_BYTES, write_weights
+from aixmeg.convert.weights import DTYPES, SHARD_BYTES, Progress, write_weights
 from aixmeg.errors import UserError
 from aixmeg.files import read_json, replace_folder, sha256_file, write_error, write_json
 from aixmeg.tokenizer import hf_prompt
@@ -29,9 +28,6 @@ MARKER = "aixmeg.json"
 """Where the folder came from; its presence also says that a later conversion may replace the folder."""
 PROMPT_FILE = "aixmeg_prompt.py"
 """`aixmeg.tokenizer.hf_prompt`, for those who have the folder and transformers, but not this package."""
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share that is finished."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,10 @@ from aixmeg.convert.ledger import Ledger
 from aixmeg.errors import UserError
 from aixmeg.files import read_json, write_json
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""Types that weights are converted to."""
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share that is finished."""
 SHARD_BYTES = 5_000_000_000
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}

@@ -13,6 +13,8 @@ _WARNINGS = (
     r"`?torch\.distributed\.(_all_gather_base|_reduce_scatter_base|all_gather_into_tensor|reduce_scatter_tensor)`? is ",
     r"`load_state_dict` is deprecated and will be removed in future versions",
     r"Please use DTensor instead and we are deprecating ShardedTensor",
+    # Said of every layer set, and our own attention is not Transformer Engine's.
+    r"If you are using transformer_engine as the transformer implementation, the core_attn is from transformer_engine",
     # The distributed optimizer looks whether its shards, which are views, have a gradient.
     r"The \.grad attribute of a Tensor that is not a leaf Tensor is being accessed",
 )

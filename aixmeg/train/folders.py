@@ -17,7 +17,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, read_json, replace_folder, sha256_file, sync, write_json
@@ -25,6 +25,13 @@ from aixmeg.files import atomic_write, read_json, replace_folder, sha256_file, s
 MANIFEST = "aixmeg.json"
 LATEST = "latest"
 Manifest = dict[str, Any]
+SHARDING: Final[Mapping[str, Any]] = {
+    # Of the other types of megatron-core's distributed optimizer one cannot save with torch's Adam, one cannot be
+    # loaded in another tensor- or pipeline-parallel layout.
+    "distrib_optim_sharding_type": "fully_reshardable",
+    "distrib_optim_fully_reshardable_mem_efficient": False,
+}
+"""How optimizer states are sharded in a checkpoint, in megatron-core's words."""
 _LOOKS = 3
 """Times that a reader looks for what `latest` names: between its two looks a training may publish and remove."""
 

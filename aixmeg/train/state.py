@@ -15,15 +15,12 @@ from megatron.core.tensor_parallel import get_cuda_rng_tracker
 from torch import Tensor
 
 from aixmeg.parallel.topology import Topology
+from aixmeg.train import folders
 
 ShardedState = dict[str, Any]
 
-SHARDING: dict[str, Any] = {
-    # Of the other types of megatron-core's distributed optimizer one cannot save with torch's Adam, one cannot be
-    # loaded in another tensor- or pipeline-parallel layout.
-    "distrib_optim_sharding_type": "fully_reshardable",
-    "distrib_optim_fully_reshardable_mem_efficient": False,
-}
+SHARDING: dict[str, Any] = dict(folders.SHARDING)
+"""Of this process: megatron-core adds its process groups to the dictionary."""
 
 
 def model_state(models: Sequence[torch.nn.Module]) -> ShardedState:

@@ -10,8 +10,6 @@ import torch
 from launch import rank_variables, run_function
 
 import aixmeg.health.exercise as exercise
-from aixmeg.errors import UserError
-from aixmeg.health.command import health
 
 
 def test_a_right_product():
@@ -82,9 +80,13 @@ def test_the_command_names_the_bad_node(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["n1-0.json", "n2-1.json"]
 
 
-def test_a_node_without_the_expected_gpus_is_not_fit(capsys):
-    if torch.cuda.is_available():
-        pytest.skip("this machine has GPUs")
-    with pytest.raises(UserError, match=r"1 of 1 nodes are not fit: --exclude="):
-        health(gpus_per_node=8, out=None)
-    assert "0 GPUs answer, 8 are expected (no NVIDIA driver here)" in capsys.readouterr().out
+def test_a_node_without_the_expected_gpus_is_not_fit(tmp_path):
+    values = tmp_path / "gpus"
+    fake_nvml.write_gpus(values)
+    result = subprocess.run(
+        [sys.executable, "-m", "aixmeg", "health", "--gpus-per-node", "8"], env=fake_nvml.environment(values),
+        capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "1 of 1 nodes are not fit: --exclude=" in result.stderr
+    assert "0 GPUs answer, 8 are expected" in result.stdout

@@ -20,7 +20,7 @@ from tiny_run import GROUPED, MODELS
 
 from aixmeg.config import Config, ModelConfig, ParallelConfig, TrainConfig
 from aixmeg.convert.checkpoint_reader import CheckpointWeights
-from aixmeg.convert.from_hf import SHARDING, convert
+from aixmeg.convert.from_hf import convert
 from aixmeg.convert.mapping import hf_shapes
 from aixmeg.convert.native import read_run_config
 from aixmeg.convert.to_hf import convert as to_hf
@@ -307,14 +307,6 @@ def test_a_foreign_tokenizer_is_kept_as_it_is(folders: Any, tmp_path: Path) -> N
     assert "is not a SentencePiece model" in found.tokenizer
     to_hf(tmp_path / "run", tmp_path / "back", shard_bytes=300_000, verify=True)
     same_files(source, tmp_path / "back")
-
-
-def test_sharding_is_that_of_training() -> None:
-    import aixmeg.parallel  # noqa: F401 (prepares megatron-core)
-    from aixmeg.train.state import SHARDING as OF_TRAINING
-
-    # megatron-core adds process groups to the dictionary that it is given.
-    assert {name: OF_TRAINING[name] for name in SHARDING} == SHARDING
 
 
 MEMORY = """
