@@ -124,13 +124,13 @@ def test_a_wider_window_and_a_restart(root):
     (event,) = [json.loads(line) for line in (run / "skipped.jsonl").read_text().splitlines()]
     assert (event["step"], event["start"], event["stop"], event["back_to"]) == (8, 20, 36, 3)
     rest = named(root, "wide", health={"skip_steps_before": 2, "skip_steps_after": 1}, steps=16)
+    rest = changed(rest, optimizer={"decay_steps": 10_000})  # the kill may have come before step 12 was published
     train_ranks(rest, 2, log=root / "log", resume=True)
     clean = named(root, "wide-clean", steps=16)
     clean = changed(clean, optimizer={"decay_steps": 10_000})
     leave_out(root / "wide-clean", (20, 36))
     train_ranks(clean, 2, log=root / "log")
-    ours, theirs = read_metrics(run), read_metrics(root / "wide-clean")
-    assert ours[:12] == theirs[:12]  # then the learning rates of 16 steps and of 10,000 part
+    assert read_metrics(run) == read_metrics(root / "wide-clean")
 
 
 def test_the_limit_stops_the_run_also_over_restarts(root):
