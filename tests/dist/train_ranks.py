@@ -160,7 +160,8 @@ def train_rank(config: Config, resume: bool = False) -> None:
 
 def read_metrics(run: Path, kind: str = "train", names: tuple[str, ...] = ("loss", "grad_norm", "lr")) -> list[tuple]:
     """The records of one kind, as (step, values …)."""
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    whole, _, _ = (run / "metrics.jsonl").read_text().rpartition("\n")  # a line may be in the making
+    records = [json.loads(line) for line in whole.splitlines()]
     return [(r["step"], *(r[name] for name in names)) for r in records if r["kind"] == kind]
 
 
