@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from aixmeg import __version__
 from aixmeg.errors import UserError
+from aixmeg.eval.options import BENCHMARKS, EVAL, EVAL_MAKE
+from aixmeg.eval.options import option as _option
 
 if TYPE_CHECKING:
     from aixmeg.config import Config
 
 Arguments = Sequence[tuple[tuple[str, ...], dict[str, Any]]]
 _OVERRIDE = re.compile(r"--([a-z_]+(?:\.[\w-]+)+)(?:=(.*))?", re.DOTALL)
-
-
-def _option(*names: str, **settings: Any) -> tuple[tuple[str, ...], dict[str, Any]]:
-    return names, settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,33 +46,6 @@ _MAX_RESTARTS = _option(
     "--max-restarts", type=int, default=20, metavar="N", help="failures that a job may restart from"
 )
 _TRAINING = ("paths", "data", "model", "parallel", "optimizer", "loss", "train", "checkpoint", "health", "logging")
-
-_EVAL = (
-    _option("--model", required=True, metavar="MODEL",
-            help="Hugging Face folder, run directory, http(s)://HOST/v1[#NAME], or `oracle` or `empty` to check a set"),
-    _option("--data", type=Path, required=True, metavar="PATH", help=".jsonl or .jsonl.gz file, or a folder of them"),
-    _option("--out", type=Path, required=True, metavar="DIR", help="folder of the results; the same one goes on"),
-    _option("--samples", type=int, default=1, help="completions of each task"),
-    _option("--temperature", type=float, default=0.0, help="0 takes the likeliest token always"),
-    _option("--top-p", type=float, default=1.0, help="share of probability to draw from"),
-    _option("--seed", type=int, default=0, help="of all draws"),
-    _option("--max-new-tokens", type=int, default=None, help="longest completion; default: the benchmark's"),
-    _option("--mode", choices=("psm", "spm"), default="psm", help="order of the prompt's parts"),
-    _option("--batch-size", type=int, default=8, help="prompts decoded together"),
-    _option("--dtype", choices=("fp32", "bf16"), default="fp32", help="type of weights and activations"),
-    _option("--limit", type=int, default=None, metavar="N", help="the first N tasks only"),
-    _option("--workers", type=int, default=None, help="programs run at a time; default: one per core, at most 8"),
-    _option("--sandbox", choices=("namespaces", "limits"), default="namespaces",
-            help="`limits` is for a container that you can lose"),
-)  # fmt: skip
-_BENCHMARKS = {
-    "humaneval-infilling": "gaps in HumanEval's solutions, judged by their tests",
-    "santacoder": "single lines of Python, Java and JavaScript, by exact match",
-    "safim": "blocks, control-flow expressions and library calls, judged by tests",
-    "crosscodeeval": "statements that need other files of their repository",
-    "fim-eval": "thirteen kinds of gaps in Java, C++, JavaScript and Python",
-    "nl2code": "functions from descriptions: HumanEval, MBPP, MultiPL-E",
-}
 
 COMMANDS: dict[str, Command] = {
     "corpus build": Command(
@@ -249,9 +220,15 @@ COMMANDS: dict[str, Command] = {
         ),
     ),
     **{
-        f"eval {name}": Command(help=what, target=f"aixmeg.eval.command:{name.replace('-', '_')}", arguments=_EVAL)
-        for name, what in _BENCHMARKS.items()
+        f"eval {name}": Command(help=what, target=f"aixmeg.eval.command:{name.replace('-', '_')}", arguments=EVAL)
+        for name, what in BENCHMARKS.items()
     },
+    "eval make": Command(
+        help="make a FIM-Eval set of repositories that were held out of a training corpus",
+        target="aixmeg.eval.make:make",
+        sections=("corpus",),
+        arguments=EVAL_MAKE,
+    ),
     "report": Command(
         help="write the run's page: losses, corpus, data, infills, versions",
         target="aixmeg.report.command:report",

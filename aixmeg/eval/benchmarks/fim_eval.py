@@ -1,7 +1,7 @@
 """FIM-Eval: thirteen kinds of gaps in Java, C++, JavaScript and Python files (aiXcoder-7B's own set).
 
 Records: `task_id`, `task_type`, `pre_mask_code`, `post_mask_code`, `canonical_solution`. The language is the record's
-`language`, or in the name of the file or its folder.
+`language`, or in the name of the file or its folder. `aixmeg eval make` writes such records, in more languages too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from aixmeg.eval.benchmark import Benchmark, Scores
 from aixmeg.eval.sandbox import Sandbox
 from aixmeg.eval.scores import edit_similarity, exact_match, sentence_bleu
 from aixmeg.eval.task import Record, Task, read_records
+from aixmeg.languages import LANGUAGES, canonical
 
 _NAMES: Final = {
     "python": "python", "java": "java", "javascript": "javascript", "js": "javascript", "cpp": "c++", "c++": "c++",
 }  # fmt: skip
+LANGUAGES_OF_FIM_EVAL: Final = ("java", "c++", "javascript", "python")
 
 
 def read(path: Path) -> list[Task]:
@@ -37,6 +39,8 @@ def read(path: Path) -> list[Task]:
 
 def _language(record: Record) -> str:
     named = record.text("language", default="").lower()
+    if named in LANGUAGES:
+        return canonical(named).name
     file = Path(record.where.rpartition(", line ")[0])
     words = [named] if named else [*file.name.lower().replace("_", ".").replace("-", ".").split("."), file.parent.name]
     for word in words:
@@ -46,10 +50,11 @@ def _language(record: Record) -> str:
 
 
 def score(task: Task, completion: str, sandbox: Sandbox) -> Scores:
-    """Exact match, BLEU-4 over words, edit similarity."""
+    """Exact match, BLEU-4 over words (none where nothing is to be written), edit similarity."""
+    words = task.reference.split()
     return {
         "exact_match": float(exact_match(completion, task.reference)),
-        "bleu_4": sentence_bleu(completion.split(), task.reference.split()),
+        "bleu_4": sentence_bleu(completion.split(), words) if words else None,
         "edit_similarity": edit_similarity(completion, task.reference),
     }
 
