@@ -8,6 +8,7 @@ repository, and the corpus holds repositories in random order, so neighbours in 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -42,15 +43,20 @@ class EpochStream:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens [start, stop), int64."""
-        tokens = np.empty(stop - start, np.int64)
-        filled = 0
+        return self._blocks.stream.join(self.pieces(start, stop), stop - start)
+
+    def pieces(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Where these tokens are stored: (position, length) of each document's part."""
+        found: list[tuple[int, int]] = []
         place = int(np.searchsorted(self._ends, start, side="right"))
-        while filled < len(tokens):
+        while start < stop:
             block = int(self._order[place])
             begin = int(self._ends[place]) - int(self._blocks.tokens[block])
-            filled = self._fill(block, start + filled - begin, tokens, filled)
+            for piece in self._of_one(block, start - begin, stop - begin):
+                found.append(piece)
+                start += piece[1]
             place += 1
-        return tokens
+        return found
 
     def _of_block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
         """Documents of a block in this epoch's order, and where each ends in the block."""
@@ -60,18 +66,14 @@ class EpochStream:
         lengths = np.asarray(self._blocks.stream.lengths[first:last], np.int64)
         return documents, np.cumsum(lengths[documents - first])
 
-    def _fill(self, block: int, start: int, tokens: np.ndarray, filled: int) -> int:
-        """Copy the block's tokens from `start` on until `tokens` is full or the block ends; returns what is filled."""
+    def _of_one(self, block: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Pieces of the block's tokens [start, stop), as far as it has them."""
         stream, (documents, ends) = self._blocks.stream, self._documents(block)
         place = int(np.searchsorted(ends, start, side="right"))
-        while filled < len(tokens) and place < len(documents):
-            document = int(documents[place])
-            length = int(stream.lengths[document])
-            skip = start - (int(ends[place]) - length)
-            first = int(stream.starts[document]) + skip
-            piece = stream.read(first, first + min(length - skip, len(tokens) - filled))
-            tokens[filled : filled + len(piece)] = piece
-            filled += len(piece)
-            start += len(piece)
+        while start < stop and place < len(documents):
+            document, end = int(documents[place]), int(ends[place])
+            if end > start:
+                skip = start - (end - int(stream.lengths[document]))
+                yield int(stream.starts[document]) + skip, min(end, stop) - start
+                start = min(end, stop)
             place += 1
-        return filled

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, overload
@@ -179,6 +179,14 @@ class TokenStream:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens [start, stop) of the stream, in the type on disk and without a copy."""
         return self._tokens[start:stop]
+
+    def join(self, pieces: Iterable[tuple[int, int]], size: int) -> np.ndarray:
+        """Tokens of pieces, (position, length) each, one behind the other: int64 [size], zeros behind the last."""
+        tokens, filled = np.zeros(size, np.int64), 0
+        for start, length in pieces:
+            tokens[filled : filled + length] = self.read(start, start + length)
+            filled += length
+        return tokens
 
     def document(self, index: int) -> np.ndarray:
         """All tokens of one sequence.

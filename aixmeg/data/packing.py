@@ -108,11 +108,8 @@ class PackedSamples:
         return len(self._first) - 1
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        tokens, filled = np.zeros(self._seq_length + 1, np.int64), 0
-        for start, length in self.pieces(index):
-            tokens[filled : filled + length] = self.stream.read(start, start + length)
-            filled += length
-        return tokens, filled
+        pieces = self.pieces(index)
+        return self.stream.join(pieces, self._seq_length + 1), sum(length for _, length in pieces)
 
     def pieces(self, index: int) -> list[tuple[int, int]]:
         """(position in the stream, length) of the pieces of a sample, in their order."""

@@ -5,25 +5,21 @@ S is the sequence length. A sample is S + 1 tokens: inputs are tokens[:-1], labe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from aixmeg.config import PackingConfig
 from aixmeg.data.epoch import Blocks, EpochStream
 from aixmeg.data.indexed import TokenStream
+from aixmeg.data.labels import KIND_MIDDLE, KIND_NONE, KIND_NTP, Labels
 from aixmeg.data.packing import PackedSamples
 from aixmeg.data.shuffle import Shuffle
-from aixmeg.data.sidecar import NTP, ROW, load_array
+from aixmeg.data.sidecar import load_array
 from aixmeg.errors import UserError
-from aixmeg.files import read_json
-
-KIND_NONE: Final = 0
-KIND_NTP: Final = 1
-KIND_MIDDLE: Final = 2
+from aixmeg.files import read_json, read_jsonl
 
 
 def _check_ids(tokens: np.ndarray, vocab_size: int, where: Path) -> None:
@@ -101,6 +97,8 @@ class TrainDataset:
                 "data.packing.order=stream reads side by side; lower train.global_batch_size or use order=shuffle"
             )
         self.samples_per_epoch: int = self._steps * rows if self.packing.order == "stream" else windows
+        described = prefix.with_name(prefix.name + ".examples.npy").exists()  # foreign data has no sidecar
+        self._labels = Labels(prefix, self.stream) if described else None
         self._blocks = Blocks(self.stream)
         # A global batch may straddle two epochs, so both orders stay at hand.
         self._stream_of = lru_cache(maxsize=2)(lambda epoch: EpochStream(self._blocks, seed=seed, epoch=epoch))
@@ -108,14 +106,30 @@ class TrainDataset:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """Sample `index`, int64 [S + 1]; any index from 0 on, epoch after epoch; zeros where a packed one is padded."""
-        epoch, window = self.place(index)
-        if self._packed is not None:
-            tokens, _ = self._packed[window]
-        else:
-            start = window * self.seq_length
-            tokens = self._stream_of(epoch).read(start, start + self.seq_length + 1)
+        tokens = self.stream.join(self.pieces(index), self.seq_length + 1)
         _check_ids(tokens, self.vocab_size, self.stream.token_file)
         return tokens
+
+    def pieces(self, index: int) -> list[tuple[int, int]]:
+        """Where the tokens of sample `index` are stored: (position in the stream, length) of each piece."""
+        epoch, window = self.place(index)
+        if self._packed is not None:
+            return self._packed.pieces(window)
+        start = window * self.seq_length
+        return self._stream_of(epoch).pieces(start, start + self.seq_length + 1)
+
+    def kinds(self, index: int) -> np.ndarray:
+        """What the labels of sample `index` are (`Labels`), uint8 [S]; KIND_NONE where no sidecar says it."""
+        kinds, filled, labels = np.zeros(self.seq_length + 1, np.uint8), 0, self._labels
+        if labels is None:
+            return kinds[1:]
+        for start, length in self.pieces(index):
+            part = labels.kinds(start, start + length)
+            if part[0] == KIND_NTP:
+                part[0] = KIND_NONE  # text that goes on here does not follow what stands before it in the sample
+            kinds[filled : filled + length] = part
+            filled += length
+        return kinds[1:]
 
     def place(self, index: int) -> tuple[int, int]:
         """Epoch of a sample, and its window in that epoch."""
@@ -131,15 +145,13 @@ class TrainDataset:
         """Tokens of sample `index` that are not padding."""
         if self._packed is None:
             return self.seq_length + 1
-        return sum(length for _, length in self._packed.pieces(self.place(index)[1]))
+        return sum(length for _, length in self.pieces(index))
 
 
 class ValidDataset:
     """The held-out stream in its own order, cut at multiples of S; the last window is padded and not counted there.
 
-    Item k is (tokens int64 [S + 1], kind uint8 [S]); kind[t] says what the label tokens[t + 1] is: KIND_NTP for the
-    text of a next-token example (header and `</s>` included, `<s>` not), KIND_MIDDLE for a middle and the `</s>` that
-    closes it, KIND_NONE for everything else.
+    Item k is (tokens int64 [S + 1], kind uint8 [S]); kind[t] says what the label tokens[t + 1] is (`Labels`).
 
     Raises:
         UserError: unreadable, cut-off or mismatched files, an empty split, ids that the vocabulary lacks.
@@ -149,23 +161,11 @@ class ValidDataset:
         self.stream = TokenStream(prefix)
         self.seq_length, self.vocab_size = seq_length, vocab_size
         _check_vocabulary(prefix, vocab_size)
-        path = prefix.with_name(prefix.name + ".examples.npy")
-        rows = load_array(path, ROW)
-        if len(rows) == 0 or self.stream.total < 2:
-            raise UserError(f"{path} has no examples; hold out repositories with data.valid_share")
-        ends = self.stream.starts[rows["document"]] + rows["offset"] + rows["length"]
-        if int(ends[-1]) != self.stream.total:
-            raise UserError(
-                f"{path} describes {int(ends[-1])} tokens, but {self.stream.token_file.name} has {self.stream.total}; "
-                "build both again with `aixmeg data build`"
-            )
-        is_ntp = rows["objective"] == NTP
-        middles = self.stream.starts[rows["document"]] + rows["middle_offset"]
-        # Counted labels of each example: [first, end) in the stream.
-        self._first = np.where(is_ntp, ends - rows["length"] + 1, middles)
-        self._kind = np.where(is_ntp, KIND_NTP, KIND_MIDDLE).astype(np.uint8)
-        self._ends = ends
+        self._labels = Labels(prefix, self.stream)
+        if len(self._labels.rows) == 0 or self.stream.total < 2:
+            raise UserError(f"{prefix}.examples.npy has no examples; hold out repositories with data.valid_share")
         self._count: int = -(-(self.stream.total - 1) // seq_length)
+        self.languages, self._language = _languages(prefix, len(self._labels.rows))
 
     def __len__(self) -> int:
         return self._count
@@ -179,26 +179,42 @@ class ValidDataset:
         _check_ids(piece, self.vocab_size, self.stream.token_file)
         tokens = np.zeros(self.seq_length + 1, np.int64)
         tokens[: len(piece)] = piece
-        return tokens, self._kinds(start + 1, start + 1 + self.seq_length)
+        return tokens, self._labelled(index, self._labels.kinds)
+
+    def languages_of(self, index: int) -> np.ndarray:
+        """The language of each label of window `index` that counts, uint16 [S]: its number in `languages`, from 1."""
+        return self._labelled(index, lambda start, stop: self._labels.of_rows(start, stop, self._language))
 
     def windows_of(self, kind: int) -> np.ndarray:
         """Ascending indices, int64, of the windows that count at least one label of `kind`."""
-        rows = (self._kind == kind) & (self._first < self._ends)
+        firsts, ends, kinds = self._labels.spans()
+        rows = (kinds == kind) & (firsts < ends)
         # Label t of window k stands at position k * S + t + 1 of the stream.
-        first, last = (self._first[rows] - 1) // self.seq_length, (self._ends[rows] - 2) // self.seq_length
+        first, last = (firsts[rows] - 1) // self.seq_length, (ends[rows] - 2) // self.seq_length
         count = last - first + 1
         within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         return np.unique(np.repeat(first, count) + within)
 
-    def _kinds(self, start: int, stop: int) -> np.ndarray:
-        """Kind of the stream positions [start, stop), uint8."""
-        kinds = np.zeros(stop - start, np.uint8)
-        row = int(np.searchsorted(self._ends, start, side="right"))
-        while row < len(self._ends) and self._first[row] < stop:
-            first, end = max(int(self._first[row]), start), min(int(self._ends[row]), stop)
-            kinds[first - start : max(first, end) - start] = self._kind[row]
-            row += 1
-        return kinds
+    def _labelled(self, index: int, of: Callable[[int, int], np.ndarray]) -> np.ndarray:
+        """What `of` says of the labels of a window, and 0 behind the end of the stream."""
+        start = index * self.seq_length + 1
+        found = of(start, min(start + self.seq_length, self.stream.total))
+        return np.pad(found, (0, self.seq_length - len(found)))
+
+
+def _languages(prefix: Path, rows: int) -> tuple[tuple[str, ...], np.ndarray]:
+    """Languages of a split in the order of their names, and of each row its language's number, uint16, from 1; none
+    where no .files.jsonl tells them."""
+    path = prefix.with_name(prefix.name + ".files.jsonl")
+    if not path.exists():
+        return (), np.zeros(rows, np.uint16)
+    found = [str(line["language"]) for line in read_jsonl(path)]
+    if len(found) != rows:
+        raise UserError(f"{path} describes {len(found)} files, but {prefix.name}.examples.npy {rows}; build both again "
+                        "with `aixmeg data build`")  # fmt: skip
+    names = sorted(set(found))
+    number = {name: place for place, name in enumerate(names, 1)}
+    return tuple(names), np.array([number[name] for name in found], np.uint16)
 
 
 def unigram_loss(folder: Path, dataset: ValidDataset, windows: Iterable[int]) -> dict[str, float | None]:

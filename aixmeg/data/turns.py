@@ -43,6 +43,11 @@ class Turns:
         dataset, inner = self._place(index)
         return dataset.filled(inner)
 
+    def kinds(self, index: int) -> np.ndarray:
+        """What the labels of sample `index` are, uint8 [S]."""
+        dataset, inner = self._place(index)
+        return dataset.kinds(inner)
+
     def _place(self, index: int) -> tuple[TrainDataset, int]:
         if index < 0:
             raise IndexError(index)

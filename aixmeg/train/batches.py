@@ -32,6 +32,10 @@ class Samples(Protocol):
         """How many of its tokens, from the first, are not padding."""
         ...
 
+    def kinds(self, index: int, /) -> np.ndarray:
+        """What each of its labels is, uint8 (`aixmeg.data.labels`)."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -40,6 +44,7 @@ class Batch:
     tokens: Tensor  # [b, s] int64
     labels: Tensor  # [b, s] int64, the next token of each position
     counted: Tensor | None = None  # [b, s] bool, False for padding; None when all labels count
+    kinds: Tensor | None = None  # [b, s] uint8, what each label is; None where nothing asks
     share: float = 1.0
     """What the mean over this micro-batch's counted labels weighs in the step, times the number of micro-batches: 1
     where all hold equally many."""
@@ -78,10 +83,11 @@ def rank_samples(samples: Sequence[int], *, dp_rank: int, dp_size: int) -> Seque
     return samples[dp_rank * share : (dp_rank + 1) * share]
 
 
-def make_batch(rows: Sequence[np.ndarray], device: torch.device) -> Batch:
-    """Stack samples of seq_length + 1 tokens into inputs and next-token labels."""
+def make_batch(rows: Sequence[np.ndarray], device: torch.device, *, kinds: Sequence[np.ndarray] | None = None) -> Batch:
+    """Stack samples of seq_length + 1 tokens into inputs and next-token labels, and what their labels are."""
     ids = torch.from_numpy(np.stack(rows)).to(device)  # [b, s + 1]
-    return Batch(tokens=ids[:, :-1].contiguous(), labels=ids[:, 1:].contiguous())
+    known = None if kinds is None else torch.from_numpy(np.stack(kinds)).to(device)
+    return Batch(tokens=ids[:, :-1].contiguous(), labels=ids[:, 1:].contiguous(), kinds=known)
 
 
 def micro_batches(
@@ -105,7 +111,8 @@ def micro_batches(
     lengths = np.array([dataset.filled(index) for index in step])
     for start in range(0, len(samples), micro_batch_size):
         chosen = samples[start : start + micro_batch_size]
-        batch = make_batch([dataset[index] for index in chosen], device)
+        kinds = [dataset.kinds(index) for index in chosen]
+        batch = make_batch([dataset[index] for index in chosen], device, kinds=kinds)
         width = batch.labels.shape[1]
         if (lengths == width + 1).all():
             yield batch
@@ -114,4 +121,4 @@ def micro_batches(
         counted = torch.arange(1, width + 1, device=device) < mine[:, None]  # [b, s]
         here, everywhere = int(counted.sum()), int(np.maximum(lengths - 1, 0).sum())
         share = here * len(step) / (everywhere * len(chosen)) if everywhere else 0.0
-        yield Batch(tokens=batch.tokens, labels=batch.labels, counted=counted, share=share)
+        yield dataclasses.replace(batch, counted=counted, share=share)

@@ -15,19 +15,19 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from aixmeg.data.stream import KIND_MIDDLE, KIND_NTP, ValidDataset
+from aixmeg.data.labels import KIND_NONE
+from aixmeg.data.stream import ValidDataset
 from aixmeg.train.batches import Batch, make_batch
 from aixmeg.train.build import Training
+from aixmeg.train.kinds import KINDS, means_by_kind, sums_by_kind
 from aixmeg.train.step import run_schedule
-
-_KINDS = {"ntp_loss": KIND_NTP, "middle_loss": KIND_MIDDLE}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidBatch(Batch):
-    """A micro-batch with what each label counts as."""
+    """A micro-batch with the language of each label."""
 
-    kinds: Tensor  # [b, s] uint8
+    languages: Tensor  # [b, s] int32, numbers of `ValidDataset.languages` from 1
 
 
 def held_out_windows(dataset: ValidDataset, wanted: int) -> list[int]:
@@ -35,7 +35,7 @@ def held_out_windows(dataset: ValidDataset, wanted: int) -> list[int]:
 
     Middles are few tokens of long files: windows spread without regard to what they count might hold none.
     """
-    found = [dataset.windows_of(kind) for kind in _KINDS.values()]
+    found = [dataset.windows_of(kind) for kind in KINDS.values()]
     found = [windows for windows in found if len(windows)]
     chosen: set[int] = set()
     for windows in found:
@@ -44,20 +44,30 @@ def held_out_windows(dataset: ValidDataset, wanted: int) -> list[int]:
     return sorted(chosen)
 
 
-def evaluate(training: Training, dataset: ValidDataset, windows: Sequence[int]) -> dict[str, float | None]:
-    """Mean loss in nats per token over `windows`: {"ntp_loss", "middle_loss"}, None without such labels; collective."""
+def evaluate(training: Training, dataset: ValidDataset, windows: Sequence[int]) -> dict[str, Any]:
+    """Mean loss in nats per token over `windows`; collective.
+
+    Returns:
+        {"ntp_loss", "middle_loss"}, None without such labels, and, where the dataset knows languages, "languages":
+        the same of each language that has a label there.
+    """
     batches = _rank_batches(training, dataset, windows)
     for model in training.wrapped:
         model.eval()
     with torch.no_grad():
-        sums = run_schedule(training, batches, _valid_forward, forward_only=True)
+        sums = run_schedule(training, batches, _valid_forward(len(dataset.languages)), forward_only=True)
     for model in training.wrapped:
         model.train()
-    total = torch.zeros(len(_KINDS), 2, dtype=torch.float64, device=training.device)  # (sum, labels) per kind
+    # (sum, labels) per kind, of all languages and of each
+    total = torch.zeros(1 + len(dataset.languages), len(KINDS), 2, dtype=torch.float64, device=training.device)
     if training.topology.is_last_stage and training.topology.tp_rank == 0:
         total += torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
     dist.all_reduce(total)
-    return {name: (row[0] / row[1] if row[1] else None) for name, row in zip(_KINDS, total.tolist(), strict=True)}
+    whole, *each = (means_by_kind(part) for part in total.tolist())
+    if not dataset.languages:
+        return whole
+    known = zip(dataset.languages, each, strict=True)
+    return {**whole, "languages": {name: part for name, part in known if set(part.values()) != {None}}}
 
 
 def _rank_batches(training: Training, dataset: ValidDataset, windows: Sequence[int]) -> list[ValidBatch]:
@@ -65,26 +75,33 @@ def _rank_batches(training: Training, dataset: ValidDataset, windows: Sequence[i
     size, topology = training.config.train.micro_batch_size, training.topology
     per_rank = math.ceil(len(windows) / (size * topology.dp_size)) * size
     mine = list(windows[topology.dp_rank * per_rank : (topology.dp_rank + 1) * per_rank])
-    rows = [dataset[window] for window in mine]
+    rows = [(*dataset[window], dataset.languages_of(window)) for window in mine]
     tokens, kinds = dataset[windows[0]]
-    rows += [(tokens, np.zeros_like(kinds))] * (per_rank - len(rows))
+    rows += [(tokens, np.full_like(kinds, KIND_NONE), np.zeros(len(kinds), np.uint16))] * (per_rank - len(rows))
     return [_valid_batch(rows[start : start + size], training.device) for start in range(0, per_rank, size)]
 
 
-def _valid_batch(rows: Sequence[tuple[np.ndarray, np.ndarray]], device: torch.device) -> ValidBatch:
-    batch = make_batch([tokens for tokens, _ in rows], device)
-    kinds = torch.from_numpy(np.stack([kinds for _, kinds in rows])).to(device)
-    return ValidBatch(tokens=batch.tokens, labels=batch.labels, kinds=kinds)
+def _valid_batch(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], device: torch.device) -> ValidBatch:
+    tokens, kinds, languages = zip(*rows, strict=True)
+    batch = make_batch(tokens, device, kinds=kinds)
+    numbers = torch.from_numpy(np.stack(languages).astype(np.int32)).to(device)
+    return ValidBatch(tokens=batch.tokens, labels=batch.labels, kinds=batch.kinds, languages=numbers)
 
 
-def _valid_forward(batches: Iterator[ValidBatch], model: Any) -> tuple[Tensor, Any]:
-    batch = next(batches)
-    losses = model(batch.tokens, labels=batch.labels)  # [b, s] on the last stage
+def _valid_forward(languages: int) -> Any:
+    """The forward step of the schedule, whose sums are [1 + languages, kinds, 2] float64."""
 
-    def split(losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        exact = losses.double()
-        rows = [torch.stack([exact[batch.kinds == kind].sum(), (batch.kinds == kind).sum().double()])
-                for kind in _KINDS.values()]  # fmt: skip
-        return losses.mean(), {"sums": torch.stack(rows)}
+    def forward(batches: Iterator[ValidBatch], model: Any) -> tuple[Tensor, Any]:
+        batch = next(batches)
+        losses = model(batch.tokens, labels=batch.labels)  # [b, s] on the last stage
 
-    return losses, split
+        def split(losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            assert batch.kinds is not None
+            parts = [sums_by_kind(losses, batch.kinds)]
+            for number in range(1, languages + 1):
+                parts.append(sums_by_kind(losses, batch.kinds.where(batch.languages == number, KIND_NONE)))
+            return losses.mean(), {"sums": torch.stack(parts)}
+
+        return losses, split
+
+    return forward

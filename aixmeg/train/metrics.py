@@ -26,6 +26,8 @@ BESIDE: Final = ("evaluation", "checkpoint")
 _TAGS = {
     "train": {
         "loss": "train/loss",
+        "ntp_loss": "train/ntp_loss",
+        "middle_loss": "train/middle_loss",
         "z_loss": "train/z_loss",
         "grad_norm": "train/grad_norm",
         "lr": "train/lr",
@@ -78,11 +80,19 @@ class Metrics:
         try:
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()
-            for name, tag in _TAGS[record["kind"]].items():
-                if record.get(name) is not None:
-                    self._board.add_scalar(tag, record[name], record["step"])
+            tags = _TAGS[record["kind"]]
+            self._mirror(record, tags, record["step"])
+            for language, losses in record.get("languages", {}).items():
+                parts = {name: f"{tag}/{language}" for name, tag in tags.items()}
+                self._mirror(losses, parts, record["step"])
         except OSError as error:
             raise write_error(self.path, error) from error
+
+    def _mirror(self, values: Record, tags: dict[str, str], step: int) -> None:
+        """The values that have a tag, in TensorBoard."""
+        for name, tag in tags.items():
+            if values.get(name) is not None:
+                self._board.add_scalar(tag, values[name], step)
 
     def rewind(self, step: int) -> None:
         """Forget all records after `step`, since the run goes on from there."""

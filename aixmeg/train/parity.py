@@ -116,12 +116,19 @@ class _Samples:
     def filled(self, index: int, /) -> int:
         return MODEL.seq_length + 1 - int(np.random.default_rng((2, index)).integers(0, MODEL.seq_length // 3))
 
+    def kinds(self, index: int, /) -> np.ndarray:
+        kinds = np.random.default_rng((3, index)).integers(0, 3, MODEL.seq_length).astype(np.uint8)
+        kinds[self.filled(index) - 1 :] = 0
+        return kinds
+
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
     """What a training came to."""
 
     losses: list[float]
+    parts: list[tuple[float | None, float | None]]
+    """Losses of text and of middles."""
     norms: list[float]
     weights: Mapping[str, torch.Tensor]
     """Whole tensors by global name, on rank 0; empty elsewhere."""
@@ -136,7 +143,7 @@ def train_course(case: Case) -> Course:
             torch.device("cuda", torch.cuda.current_device()) if topology.backend == "nccl" else torch.device("cpu")
         )
         training = build_training(config, topology, device)
-        losses, norms = [], []
+        losses, parts, norms = [], [], []
         for step in range(STEPS):
             samples = step_samples(step, global_batch_size=config.train.global_batch_size)
             mine = rank_samples(samples, dp_rank=topology.dp_rank, dp_size=topology.dp_size)
@@ -144,8 +151,9 @@ def train_course(case: Case) -> Course:
             batches = list(micro_batches(_Samples(), mine, micro_batch_size=size, device=device, step=samples))
             result = train_step(training, batches, lr=1e-3)
             losses.append(result.loss)
+            parts.append((result.ntp_loss, result.middle_loss))
             norms.append(result.grad_norm)
-        return Course(losses=losses, norms=norms, weights=_weights(training))
+        return Course(losses=losses, parts=parts, norms=norms, weights=_weights(training))
     finally:
         topology.destroy()
 
@@ -181,7 +189,7 @@ class Distance:
     """How far a training is from that of one rank."""
 
     loss: float
-    """Largest relative difference of a step's loss."""
+    """Largest relative difference of a step's loss, of all labels, of text or of middles."""
     norm: float
     """Largest relative difference of a step's gradient norm."""
     weight: float
@@ -199,7 +207,7 @@ def distance(course: Course, alone: Course) -> Distance:
         raise ValueError(f"{len(course.weights)} tensors cannot be compared with {len(alone.weights)}")
     reach = STEPS * 1e-3
     return Distance(
-        loss=max(_relative(course.losses, alone.losses)),
+        loss=max(_relative(_losses(course), _losses(alone))),
         norm=max(_relative(course.norms, alone.norms)),
         weight=max(float((course.weights[name] - one).abs().max()) for name, one in alone.weights.items()) / reach,
     )
@@ -207,3 +215,7 @@ def distance(course: Course, alone: Course) -> Distance:
 
 def _relative(found: Sequence[float], expected: Sequence[float]) -> Iterator[float]:
     return (abs(a - b) / abs(b) for a, b in zip(found, expected, strict=True))
+
+
+def _losses(course: Course) -> list[float]:
+    return [*course.losses, *(loss for pair in course.parts for loss in pair if loss is not None)]

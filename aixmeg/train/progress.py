@@ -33,10 +33,21 @@ class TrainProgress:
             self._task = self._bar.add_task("train", total=steps, completed=start, status="starting")
             self._bar.start()
 
-    def step(self, step: int, *, loss: float, grad_norm: float, lr: float, tokens_per_second: float) -> None:
-        """Show the numbers of a finished step."""
+    def step(
+        self,
+        step: int,
+        *,
+        loss: float,
+        parts: Mapping[str, float | None],
+        grad_norm: float,
+        lr: float,
+        tokens_per_second: float,
+    ) -> None:
+        """Show the numbers of a finished step; `parts` are losses of some of its labels, None where it has none."""
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in parts.items() if value is not None)
         status = (
-            f"loss {loss:.4f}  grad norm {grad_norm:.3f}  lr {lr:.2e}  {tokens_per_second:,.0f} tokens/s{self._speed}"
+            f"loss {loss:.4f}{f' ({shown})' if shown else ''}  grad norm {grad_norm:.3f}  lr {lr:.2e}  "
+            f"{tokens_per_second:,.0f} tokens/s{self._speed}"
         )
         if self._bar is not None:
             self._bar.update(self._task, completed=step, status=status)

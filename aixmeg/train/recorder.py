@@ -53,9 +53,13 @@ class Recorder:
         if self._events is not None:
             self._events.step(step, seconds)
         speed = self.clock.tokens_per_second
-        self._progress.step(step, loss=result.loss, grad_norm=result.grad_norm, lr=lr, tokens_per_second=speed)
+        parts = {"text": result.ntp_loss, "middles": result.middle_loss}
+        self._progress.step(
+            step, loss=result.loss, parts=parts, grad_norm=result.grad_norm, lr=lr, tokens_per_second=speed
+        )
         if step % options.log_interval == 0 or last:
-            record: dict[str, Any] = {"loss": result.loss, "grad_norm": result.grad_norm, "lr": lr}
+            record: dict[str, Any] = {"loss": result.loss, "ntp_loss": result.ntp_loss}
+            record |= {"middle_loss": result.middle_loss, "grad_norm": result.grad_norm, "lr": lr}
             record |= {} if result.z_loss is None else {"z_loss": result.z_loss}
             record |= self.clock.report(step)
             record |= state_of_ranks(self._training, norms=self._training.config.logging.parameter_norms)

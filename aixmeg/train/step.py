@@ -18,6 +18,7 @@ from torch import Tensor
 
 from aixmeg.train.batches import Batch
 from aixmeg.train.build import Training
+from aixmeg.train.kinds import KINDS, means_by_kind, sums_by_kind
 from aixmeg.train.optimizer import set_hyperparameters
 
 
@@ -27,6 +28,10 @@ class StepResult:
 
     loss: float
     """Mean over the tokens of the global batch, in nats, without z-loss."""
+    ntp_loss: float | None = None
+    """As `loss`, over the text of next-token examples; None where the batch has none."""
+    middle_loss: float | None = None
+    """As `loss`, over the middles of infilling examples; None where the batch has none."""
     z_loss: float | None = None
     """What z-loss adds to the mean; None where it is off."""
     grad_norm: float
@@ -63,14 +68,18 @@ def train_step(
 
     # 3. Every rank learns the loss. It exists on the last stage; tensor-parallel ranks hold the same value.
     total = torch.zeros(5, dtype=torch.float64, device=training.device)
+    parts = torch.zeros(len(KINDS), 2, dtype=torch.float64, device=training.device)
     if training.topology.is_last_stage and training.topology.tp_rank == 0:
         total[:3] = torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
+        parts += torch.stack([entry["parts"] for entry in sums]).sum(dim=0)
     total[3], total[4] = float(flag()), float(save())
     dist.all_reduce(total)
+    dist.all_reduce(parts)  # apart: in a longer vector the sums of `total` might be added in another order
     loss, labels, z_loss, flags, saves = total.tolist()
     labels = max(labels, 1.0)
     return StepResult(
         loss=(loss - z_loss) / labels,
+        **means_by_kind(parts.tolist()),
         z_loss=z_loss / labels if training.config.loss.z_loss > 0 else None,
         grad_norm=float(grad_norm or 0.0),
         flag=flags > 0,
@@ -105,11 +114,12 @@ def _train_forward(batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
     z_losses: Tensor | None = chunk.z_losses  # [b, s] of the losses just made
 
     def mean(losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        # The schedule divides the first in place, so the second must not share its memory.
+        # The schedule divides the first in place, so the others must not share its memory.
+        parts = _parts(losses, z_losses, batch.kinds)
         if batch.counted is None:
-            return batch.mean(losses), {"sums": _sums(losses, z_losses)}
+            return batch.mean(losses), {"sums": _sums(losses, z_losses), "parts": parts}
         kept = None if z_losses is None else z_losses[batch.counted]
-        return batch.mean(losses), {"sums": _sums(losses[batch.counted], kept)}
+        return batch.mean(losses), {"sums": _sums(losses[batch.counted], kept), "parts": parts}
 
     return losses, mean
 
@@ -121,3 +131,11 @@ def _sums(losses: Tensor, z_losses: Tensor | None) -> Tensor:
     if z_losses is not None:
         sums[2] = z_losses.double().sum()
     return sums
+
+
+def _parts(losses: Tensor, z_losses: Tensor | None, kinds: Tensor | None) -> Tensor:
+    """[2, 2] float64: sum of the losses without z-loss, and number of labels, of each kind."""
+    if kinds is None:
+        return torch.zeros(len(KINDS), 2, dtype=torch.float64, device=losses.device)
+    exact = losses.detach().double()
+    return sums_by_kind(exact if z_losses is None else exact - z_losses.double(), kinds)

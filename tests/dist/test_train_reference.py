@@ -43,7 +43,9 @@ def train_plainly(config, out):
     records = []
     for step in range(10):
         rows = torch.from_numpy(np.stack([data[4 * step + i] for i in range(4)]))
-        loss = _token_losses(model, rows).mean()
+        losses = _token_losses(model, rows)
+        loss = losses.mean()
+        kinds = torch.from_numpy(np.stack([data.kinds(4 * step + i) for i in range(4)]))
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
@@ -52,7 +54,8 @@ def train_plainly(config, out):
         for group in optimizer.param_groups:
             group["lr"] = high * (step + 1) / 3 if step < 3 else cosine
         optimizer.step()
-        records.append((step + 1, loss.item(), norm.item()))
+        apart = [losses[kinds == kind].double().mean().item() for kind in (KIND_NTP, KIND_MIDDLE)]
+        records.append((step + 1, loss.item(), norm.item(), *apart))
     valid = ValidDataset(config.paths.at("data") / "valid", seq_length=64, vocab_size=128)
     chosen = set()  # of six windows half hold text, half hold middles, each spread evenly over those that do
     for kind in (KIND_NTP, KIND_MIDDLE):
@@ -68,7 +71,14 @@ def train_plainly(config, out):
         {kind: float(np.mean(np.array(table)[kinds == kind])) for kind in (KIND_NTP, KIND_MIDDLE)}
         for table in (losses, unigram)
     )
-    out.write_text(json.dumps({"train": records, "valid": list(held_out.values()), "unigram": list(plain.values())}))
+    numbers = np.stack([valid.languages_of(i) for i in sorted(chosen)])
+    languages = {
+        name: [float(part.mean()) if len(part := losses[(numbers == n) & (kinds == kind)]) else None
+               for kind in (KIND_NTP, KIND_MIDDLE)]
+        for n, name in enumerate(("C", "Go", "Python"), 1)
+    }  # fmt: skip
+    found = {"train": records, "valid": list(held_out.values()), "unigram": list(plain.values())}
+    out.write_text(json.dumps(found | {"languages": languages}))
 
 
 def _token_losses(model, rows):
@@ -81,7 +91,7 @@ def _token_losses(model, rows):
 
 def test_losses_and_gradient_norms(trained):
     root, expected = trained
-    found = read_metrics(root / "run", names=("loss", "grad_norm"))
+    found = read_metrics(root / "run", names=("loss", "grad_norm", "ntp_loss", "middle_loss"))
     # fp32 sums in another order (micro-batches of one against one batch of four) over ten updates.
     np.testing.assert_allclose(found, expected["train"], rtol=1e-5)
 
@@ -90,6 +100,11 @@ def test_held_out_losses_and_the_unigram_beside_them(trained):
     root, expected = trained
     *_, last = read_metrics(root / "run", "valid", ("ntp_loss", "middle_loss"))
     np.testing.assert_allclose(last[1:], expected["valid"], rtol=1e-5)
+    *_, (_, languages) = read_metrics(root / "run", "valid", ("languages",))
+    assert len(languages) == 3
+    for name, losses in languages.items():
+        for loss, by_hand in zip(losses.values(), expected["languages"][name], strict=True):
+            assert loss == (None if by_hand is None else pytest.approx(by_hand, rel=1e-5)), name
     facts = json.loads((root / "run/run.json").read_text())
     np.testing.assert_allclose([facts["unigram"]["ntp"], facts["unigram"]["middle"]], expected["unigram"], rtol=1e-12)
 

@@ -84,10 +84,34 @@ def test_a_step_reports_the_two_apart_and_counts_no_padding(topology, chunk_rows
     result = train_step(training, [masked], lr=0.0)
     assert result.loss == pytest.approx(smoothed[counted].mean().item(), rel=1e-5)
     assert result.z_loss == pytest.approx(z_losses[counted].mean().item(), rel=1e-5)
+    assert (result.ntp_loss, result.middle_loss) == (None, None)
     result = train_step(training, [Batch(tokens=tokens, labels=labels)], lr=0.0)
     assert result.z_loss == pytest.approx(z_losses.mean().item(), rel=1e-5)
     plain = build_training(config(LossConfig(), chunk_rows), topology, torch.device("cpu"))
     assert train_step(plain, [Batch(tokens=tokens, labels=labels)], lr=0.0).z_loss is None
+
+
+@PATHS
+def test_text_and_middles_are_reported_apart_and_change_no_bit_of_the_rest(topology, chunk_rows):
+    training = build_training(config(TERMS, chunk_rows), topology, torch.device("cpu"))
+    kinds = torch.arange(B * S, dtype=torch.uint8).view(B, S) % 3
+    counted = torch.ones(B, S, dtype=torch.bool)
+    counted[1, 5:] = False
+    kinds[~counted] = 0
+    plain, known, expected = [], [], []
+    for factor in (1, 2):  # two micro-batches, of which one has no middle
+        tokens, labels = (part.mul(factor).remainder(V) for part in batch())
+        one = Batch(tokens=tokens, labels=labels, counted=counted, share=1.0)
+        seen = kinds if factor == 1 else kinds.masked_fill(kinds == 2, 0)
+        plain.append(one)
+        known.append(dataclasses.replace(one, kinds=seen))
+        with torch.no_grad():
+            expected.append((by_torch(training.models[0], tokens, labels)[0].double(), seen))
+    before, after = (train_step(training, batches, lr=0.0) for batches in (plain, known))
+    assert (before.loss, before.grad_norm, before.z_loss) == (after.loss, after.grad_norm, after.z_loss)
+    for kind, found in ((1, after.ntp_loss), (2, after.middle_loss)):
+        chosen = torch.cat([losses[seen == kind] for losses, seen in expected])
+        assert found == pytest.approx(chosen.mean().item(), rel=1e-5)  # float32 losses
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,9 @@ class Numbers:
     def filled(self, index, /):
         return 4
 
+    def kinds(self, index, /):
+        return np.array([index % 3, 0, (index + 1) % 3], np.uint8)
+
 
 @given(st.integers(0, 1000), st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
 def test_every_sample_once_and_in_order_for_any_layout(step, micro, per_rank, dp_size):

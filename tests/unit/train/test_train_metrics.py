@@ -56,6 +56,19 @@ def test_a_validation_at_the_resumed_step_stays(tmp_path):
     assert [record["kind"] for record in written(tmp_path)] == ["train", "valid"]
 
 
+def test_losses_of_languages_have_curves_of_their_own(tmp_path):
+    metrics = Metrics(tmp_path)
+    languages = {"C": {"ntp_loss": 1.25, "middle_loss": None}, "Go": {"ntp_loss": None, "middle_loss": 2.5}}
+    metrics.write({"kind": "valid", "step": 5, "ntp_loss": 1.5, "middle_loss": 2.0, "languages": languages})
+    metrics.close()
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    values = {tag: board.Scalars(tag)[0].value for tag in board.Tags()["scalars"]}
+    assert values == {
+        "valid/ntp_loss": 1.5, "valid/middle_loss": 2.0, "valid/ntp_loss/C": 1.25, "valid/middle_loss/Go": 2.5
+    }  # fmt: skip
+
+
 def test_a_fresh_start_forgets_a_run_that_never_saved(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(json.dumps(train(1, 1.0)) + "\n[1]\nnull\n")
     Metrics(tmp_path).close()

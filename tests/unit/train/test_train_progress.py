@@ -15,7 +15,9 @@ def clock(monkeypatch):
 
 
 def show(progress, step):
-    progress.step(step, loss=2.34567, grad_norm=0.5, lr=3e-4, tokens_per_second=12345.6)
+    progress.step(
+        step, loss=2.34567, parts={"text": 2.5, "middles": None}, grad_norm=0.5, lr=3e-4, tokens_per_second=12345.6
+    )
 
 
 def test_plain_lines_come_every_few_seconds_and_at_both_ends(clock):
@@ -26,7 +28,9 @@ def test_plain_lines_come_every_few_seconds_and_at_both_ends(clock):
             show(progress, step)
     lines = text.getvalue().splitlines()
     assert [int(line.split()[1].split("/")[0]) for line in lines] == [11, *range(16, 100, 5), 100]
-    assert lines[1] == "step 16/100  loss 2.3457  grad norm 0.500  lr 3.00e-04  12,346 tokens/s  ETA 0:01:24"
+    assert (
+        lines[1] == "step 16/100  loss 2.3457 (text 2.5000)  grad norm 0.500  lr 3.00e-04  12,346 tokens/s  ETA 0:01:24"
+    )
 
 
 def test_a_terminal_gets_one_live_line():
