@@ -45,7 +45,8 @@ _RUN = _option("run", type=Path, metavar="RUN", help="run directory")
 _MAX_RESTARTS = _option(
     "--max-restarts", type=int, default=20, metavar="N", help="failures that a job may restart from"
 )
-_TRAINING = ("paths", "data", "model", "parallel", "optimizer", "loss", "train", "checkpoint", "health", "logging")
+_TRAINING = ("paths", "data", "model", "parallel", "optimizer", "loss", "train", "checkpoint", "health", "logging",
+             "watch")  # fmt: skip
 
 COMMANDS: dict[str, Command] = {
     "corpus build": Command(

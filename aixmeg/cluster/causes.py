@@ -1,4 +1,5 @@
-"""Why an attempt ended, from its ranks' log: the first line that explains, not the last one that complains.
+"""Why an attempt ended, from its ranks' log: the first line that explains, not the last one that complains. It is read
+where RUN/failures has no word of the ranks' own watch: before they have met, and where the launcher was faster.
 
 When one rank dies the others break off too, each with an error of its own, and srun reports all of them. So lines are
 taken by rank of explanation: an error of ours, a node that failed, an exception, a task that was killed, and only then
@@ -22,7 +23,7 @@ _EXPLAINS = (
                r"Memory|Illegal instruction|Floating point exception).*)"),
     re.compile(r"(?P<cause>[Pp]rocess rank \d+ .*exited on signal \d+.*)"),  # Open MPI
 )  # fmt: skip
-_OUTSIDE = re.compile(r"Node failure|: Killed|signal 9|exit status 137|without a word")
+_OUTSIDE = re.compile(r"Node failure|: Killed|signal 9|exit status 137|without a word|no sign of life")
 _LONGEST = 400
 
 

@@ -8,7 +8,8 @@ submit/code.json, code.diff  release, commit, changes since, with keys and token
 submit/environment.json      the submitting environment, with keys and tokens masked
 submit/jobs.jsonl            every submission: job id and time
 
-Training adds metrics.jsonl, checkpoints/, run.json, tensorboard/ and tokenizer/, the batch script restarts.json.
+Training adds metrics.jsonl, checkpoints/, run.json, tensorboard/ and tokenizer/, and failures/ where it fails;
+the batch script restarts.json.
 Files are made with the umask of the site profile, 077 by default: nobody else can read them.
 """
 

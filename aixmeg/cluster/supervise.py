@@ -11,9 +11,12 @@ from aixmeg.cluster.causes import find_cause
 from aixmeg.cluster.judge import Verdict, judge
 from aixmeg.cluster.reading import RunState, read_state
 from aixmeg.errors import UserError
+from aixmeg.watch.failures import read_failures
 
 COMPLETE, AGAIN, STOPPED, ENDED = 0, 75, 70, 71
 """Exit statuses: nothing is left to do; start again; stay ended (crash loop, too many failures); ended from outside."""
+_SKEW = 2.0
+"""Seconds that the clocks of a job's nodes may differ."""
 _STATUS = {"complete": COMPLETE, "again": AGAIN, "stopped": STOPPED, "ended": ENDED}
 
 
@@ -48,11 +51,11 @@ def end(run: Path, *, status: int, signal: str, max_restarts: int, log: Path) ->
     last = attempts[-1]
     last.ended, last.status, last.signal = now(), status, signal
     last.step, last.checkpoint = state.step, state.checkpoint or 0
-    last.kind, last.cause = _kind(state, last, log)
+    last.kind, last.cause = _kind(run, state, last, log)
     return _say(run, attempts, judge(attempts, max_restarts=max_restarts))
 
 
-def _kind(state: RunState, attempt: Attempt, log: Path) -> tuple[str, str]:
+def _kind(run: Path, state: RunState, attempt: Attempt, log: Path) -> tuple[str, str]:
     """What an attempt ended by, and its cause."""
     if state.steps is not None and state.checkpoint == state.steps:
         return "complete", ""
@@ -62,7 +65,8 @@ def _kind(state: RunState, attempt: Attempt, log: Path) -> tuple[str, str]:
         return "asked", "SIGUSR1, before a time limit or a preemption"
     if attempt.status == 0:
         return "asked", "a rank was told to stop"
-    return "failed", find_cause(log, attempt.status or 0)
+    named = [failure for failure in read_failures(run) if failure.time >= attempt.began - _SKEW]
+    return "failed", named[-1].line() if named else find_cause(log, attempt.status or 0)
 
 
 def _outside(log: Path, otherwise: str) -> str:

@@ -19,6 +19,7 @@ from aixmeg.config.sections import (
     TrainConfig,
 )
 from aixmeg.config.validate import conflicts
+from aixmeg.config.watch import WatchConfig
 
 __all__ = [
     "PRESETS",
@@ -36,6 +37,7 @@ __all__ = [
     "PathsConfig",
     "TokenizerConfig",
     "TrainConfig",
+    "WatchConfig",
     "apply_overrides",
     "check_tree",
     "conflicts",

@@ -19,6 +19,7 @@ from aixmeg.config.sections import (
     TokenizerConfig,
     TrainConfig,
 )
+from aixmeg.config.watch import WatchConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Config:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
 
 
 def sections(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from aixmeg.train.signals import StopSignal
 
 if TYPE_CHECKING:
     from aixmeg.parallel.launch import Launch
+    from aixmeg.watch.member import Watch
 
 _FIRST_WORD_SECONDS = 10.0
 """How long other ranks leave it to rank 0 to report an error that all of them met."""
@@ -49,11 +50,30 @@ def _train_or_leave(config: Config, *, resume: bool) -> None:
 
 
 def _train(config: Config, launch: Launch, *, resume: bool) -> None:
-    """The stages of a training; collective from `start` on."""
+    """Meet the other ranks, train under their watch, leave together; collective."""
     import torch
 
     from aixmeg.parallel.launch import start as start_ranks
     from aixmeg.parallel.launch import stop as stop_ranks
+    from aixmeg.train.watching import open_watch
+
+    begun = time.time()
+    torch.set_num_threads(config.train.num_threads)
+    start_ranks(launch)
+    watch = open_watch(launch, config.watch)
+    try:
+        _run_stages(config, launch, watch, begun=begun, resume=resume)
+    except (Exception, KeyboardInterrupt) as error:
+        watch.failed(error)
+        raise
+    watch.close()
+    stop_ranks()
+
+
+def _run_stages(config: Config, launch: Launch, watch: Watch, *, begun: float, resume: bool) -> None:
+    """The stages of a training; collective."""
+    import torch
+
     from aixmeg.parallel.topology import Topology
     from aixmeg.train.build import build_training
     from aixmeg.train.checkpoint import load_checkpoint
@@ -69,9 +89,6 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
     from aixmeg.train.together import on_every_rank, on_rank_zero
 
     # 1. Inputs and run directory, before anything large is built.
-    begun = time.time()
-    torch.set_num_threads(config.train.num_threads)
-    start_ranks(launch)
     run = config.paths.at("run")
     identity = on_rank_zero(lambda: check_inputs(config))
     on_rank_zero(lambda: prepare_run(run, resume=resume))
@@ -86,6 +103,7 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
         notices += load_initial(training, config.train.init_from, data=identity)
     start, history = (found["step"], found["health"]) if found is not None else (0, ())
     on_rank_zero(lambda: write_run(config, inputs, ranks=launch.world_size))
+    watch.keep(run)
 
     # megatron-core collects garbage at every save; without what is there for good, that takes milliseconds.
     gc.collect()
@@ -102,13 +120,12 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
             progress.say(notice)
         run_loop(
             training, inputs, run=run, start=start, metrics=metrics, progress=progress, skipped=skipped,
-            history=history, events=events, telemetry=telemetry,
+            history=history, events=events, telemetry=telemetry, watch=watch,
         )  # fmt: skip
 
     # 4. Leave together, so that no rank sees another one's connection break.
     torch.distributed.barrier()
     topology.destroy()
-    stop_ranks()
 
 
 def leave(rank: int, error: UserError) -> NoReturn:

@@ -22,6 +22,7 @@ from aixmeg.train.schedule import learning_rate
 from aixmeg.train.signals import StopSignal
 from aixmeg.train.skip import Skipped
 from aixmeg.train.step import train_step
+from aixmeg.watch.member import Watch
 
 
 def run_loop(
@@ -36,6 +37,7 @@ def run_loop(
     history: Sequence[Sequence[float]] = (),
     events: Events | None = None,
     telemetry: Sampler | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Train from step `start` (already done) to the last, or until a signal asks to stop; collective.
 
@@ -50,6 +52,7 @@ def run_loop(
         history: of `Health`, as the checkpoint holds it.
         events: rank 0's, None elsewhere.
         telemetry: of this rank's GPU.
+        watch: told where this rank is.
 
     Raises:
         UserError: the loss or gradient is broken and there is no way back, or the disk refuses a write.
@@ -57,21 +60,24 @@ def run_loop(
     options = training.config.train
     record = Recorder(training, metrics=metrics, events=events, progress=progress, telemetry=telemetry)
     health, skipped, step = Health(training.config.health, history), skipped or Skipped(), start
-    save_asked = False
+    save_asked, at = False, watch.at if watch is not None else _nowhere
     with StopSignal() as signal, Saver(training, run, asynchronous=training.config.checkpoint.asynchronous) as saver:
         record.begin(step)
         while step < options.steps:
             step += 1
             # 1. This rank's micro-batches; the samples of a step depend on its number and what is left out alone.
+            at(step, "data")
             samples, batches = step_batches(training, inputs, skipped, step)
             record.clock.lap("data")
 
             # 2. Forward, backward, update; a broken step sends the training back to a good one.
+            at(step, "forward_backward")
             lr = learning_rate(step, training.config.optimizer, steps=options.steps)
             result = train_step(training, batches, lr=lr, flag=signal.stop_requested, save=signal.take_save)
             save_asked = save_asked or result.save  # not forgotten where the step is broken
             reason = health.judge(loss=result.loss, grad_norm=result.grad_norm)
             if reason is not None:
+                at(step, "checkpoint")
                 saver.wait()
                 back = roll_back(
                     training, run, step=step, samples=samples, skipped=skipped, result=result, reason=reason
@@ -86,11 +92,13 @@ def run_loop(
 
             # 4. Held-out loss.
             if inputs.valid is not None and _due(step, options.eval_interval, step == options.steps):
+                at(step, "evaluation")
                 record.evaluated(step, evaluate(training, inputs.valid, inputs.windows))
 
             # 5. Checkpoint, written beside the next steps; before the end it is waited for.
             if _due(step, options.save_interval, last or save_asked):
                 save_asked = False
+                at(step, "checkpoint")
                 manifest = describe(
                     training.config, step=step, data=inputs.identity, skipped=skipped, health=health.state()
                 )
@@ -124,3 +132,7 @@ def _go_back(back: Recovered, health: Health) -> tuple[int, Skipped]:
 
 def _due(step: int, interval: int, last: bool) -> bool:
     return last or (interval > 0 and step % interval == 0)
+
+
+def _nowhere(step: int, phase: str) -> None:
+    """Nobody watches."""

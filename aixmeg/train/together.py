@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch.distributed as dist
 from torch.distributed import ProcessGroup
 
-from aixmeg.errors import UserError
+from aixmeg.errors import OthersError
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ def on_rank_zero(action: Callable[[], T], group: ProcessGroup | None = None) -> 
     `group` holds all ranks and carries the messages; None means the default one.
 
     Raises:
-        UserError: `action` failed; rank 0 raises its own error, the other ranks one with the same message.
+        OthersError: `action` failed on rank 0, which raises its own error.
     """
     outcome: list[object] = [None, None]
     failure: Exception | None = None
@@ -32,7 +32,7 @@ def on_rank_zero(action: Callable[[], T], group: ProcessGroup | None = None) -> 
     if failure is not None:
         raise failure
     if outcome[1] is not None:
-        raise UserError(str(outcome[1]))
+        raise OthersError(str(outcome[1]))
     return outcome[0]  # type: ignore[return-value]
 
 
@@ -42,7 +42,7 @@ def on_every_rank(action: Callable[[], T], group: ProcessGroup | None = None) ->
     `group` holds all ranks and carries the messages; None means the default one.
 
     Raises:
-        UserError: `action` failed on another rank; the failing rank raises its own error.
+        OthersError: `action` failed on another rank; the failing rank raises its own error.
     """
     failure: Exception | None = None
     result: T | None = None
@@ -56,7 +56,7 @@ def on_every_rank(action: Callable[[], T], group: ProcessGroup | None = None) ->
         raise failure
     for rank, message in enumerate(failures):
         if message is not None:
-            raise UserError(f"rank {rank}: {message}")
+            raise OthersError(f"rank {rank}: {message}")
     return result  # type: ignore[return-value]
 
 

@@ -25,13 +25,14 @@ MAY_IMPORT = {
     "parallel": BASE | {"ops"},
     "model": BASE | {"ops", "parallel"},
     "nvml": {"errors"},
+    "watch": BASE,
     "health": BASE | {"nvml", "parallel"},
-    "train": BASE | {"ops", "parallel", "model", "data", "nvml", "plan"},
+    "train": BASE | {"ops", "parallel", "model", "data", "nvml", "plan", "watch"},
     "convert": BASE | {"parallel", "model", "train", "tokenizer", "data"},
     "generate": BASE | {"ops", "parallel", "model", "train", "tokenizer", "convert", "sfim"},
     "report": BASE | {"corpus"},
     "plan": BASE,
-    "cluster": BASE | {"corpus", "train"},
+    "cluster": BASE | {"corpus", "train", "watch"},
     "eval": BASE | {"corpus", "tokenizer", "sfim", "syntax", "native", "model", "convert", "generate", "report"},
 }
 """`cli`, `doctor`, `quickstart` and `__main__` are the top: they may import everything."""
@@ -44,7 +45,7 @@ ONLY_IN = {
 NEVER_IN = {
     "torch": {
         "config", "languages", "native", "syntax", "corpus", "report", "plan", "cluster", "cli", "errors", "files",
-        "nvml",
+        "nvml", "watch",
     }
 }  # fmt: skip
 

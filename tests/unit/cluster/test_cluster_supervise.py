@@ -4,9 +4,10 @@ import pytest
 from cluster_runs import write_run
 
 from aixmeg.cluster import supervise
-from aixmeg.cluster.attempts import read_attempts
+from aixmeg.cluster.attempts import now, read_attempts
 from aixmeg.cluster.supervise import AGAIN, COMPLETE, ENDED, STOPPED
 from aixmeg.errors import UserError
+from aixmeg.watch.failures import Failure, write_failure
 
 
 @pytest.fixture
@@ -85,3 +86,25 @@ def test_a_full_disk_ends_no_job(run, monkeypatch, capsys):
     monkeypatch.setattr(supervise, "write_attempts", refuse)
     assert end(run, status=1, log="0: aixmeg: cannot write\n") == AGAIN
     assert "restarts.json is not up to date" in capsys.readouterr().err
+
+
+def test_the_ranks_own_word_comes_before_their_log(run):
+    begin(run)
+    began = read_attempts(run)[0].began
+    for number, moment in enumerate((began - 100, began + 1)):
+        failure = Failure(
+            kind="hung", rank=number, ranks=4, step=12, phase="data", cause="the others wait", time=moment
+        )
+        write_failure(run / "failures" / str(number), failure)
+    assert end(run, status=3, log="RuntimeError: Connection closed by peer\n") == AGAIN
+    assert read_attempts(run)[0].cause.startswith("rank 1 of 4 ")
+
+
+def test_ranks_that_are_killed_or_lost_are_no_crash_loop(run):
+    for cause in ("without a word; killed", "no sign of life for 60 s"):
+        for _ in range(2):
+            begin(run)
+            write_run(run, step=12, checkpoint=10)
+            failure = Failure(kind="died", rank=1, ranks=4, step=12, phase="step", cause=cause, time=now())
+            write_failure(run / "failures" / f"{len(read_attempts(run))}", failure)
+            assert end(run, status=3) == AGAIN
