@@ -90,7 +90,7 @@ def test_fim_eval_reports_languages_and_types(tmp_path: Path, box: Sandbox) -> N
     made = tasks("fim-eval", [{**record, "task_id": f"{i}"} for i in range(2)], tmp_path, "java_data.jsonl")
     assert [task.group for task in made] == ["java/if statement"] * 2
     full = scores("fim-eval", made[0], " if (a > 0) { return a; }\n", box)
-    assert full == {"exact_match": 1.0, "bleu_4": 1.0, "edit_similarity": 1.0}
+    assert full == {"exact_match": 1.0, "bleu_4": 1.0, "codebleu": 1.0, "edit_similarity": 1.0}
     assert 0 < scores("fim-eval", made[0], "if (a > 0) { return b; }", box)["bleu_4"] < 1
     samples = [
         {"task": task.name, "group": task.group, "stopped": "end", "note": "", "sample": 0,
