@@ -14,7 +14,8 @@ def option(*names: str, **settings: Any) -> tuple[tuple[str, ...], dict[str, Any
 EVAL: Final = (
     option("--model", required=True, metavar="MODEL",
            help="Hugging Face folder, run directory, http(s)://HOST/v1[#NAME], or `oracle` or `empty` to check a set"),
-    option("--data", type=Path, required=True, metavar="PATH", help=".jsonl or .jsonl.gz file, or a folder of them"),
+    option("--data", type=Path, required=True, metavar="PATH",
+           help=".jsonl or .jsonl.gz file, a folder of them, or hf:NAME[@CONFIG][:SPLIT] for the datasets library"),
     option("--out", type=Path, required=True, metavar="DIR", help="folder of the results; the same one goes on"),
     option("--samples", type=int, default=1, help="completions of each task"),
     option("--temperature", type=float, default=0.0, help="0 takes the likeliest token always"),

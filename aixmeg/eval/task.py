@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aixmeg.errors import UserError
+from aixmeg.eval.hub import HubName, hub_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +94,15 @@ def _shown(value: Any) -> str:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The records of a `.jsonl` or `.jsonl.gz` file, or of all such files of a folder in the order of their names.
+    """The records of a `.jsonl` or `.jsonl.gz` file, of all such files of a folder in the order of their names, or of
+    what `hf:NAME` names.
 
     Raises:
         UserError: missing, unreadable, no UTF-8, no JSON, or no records at all.
     """
+    if named := HubName.of(path):
+        yield from (Record(f"{path}, line {number}", row) for number, row in enumerate(hub_rows(named), 1))
+        return
     files = sorted(file for file in path.iterdir() if ".jsonl" in file.suffixes) if path.is_dir() else [path]
     count = 0
     for file in files:
@@ -129,8 +134,12 @@ def _object(file: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a benchmark's bytes, of a folder's files together."""
+    """SHA-256 of a benchmark's bytes, of a folder's files together, of the rows that `hf:NAME` names."""
     found = hashlib.sha256()
+    if named := HubName.of(path):
+        for row in hub_rows(named):
+            found.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+        return found.hexdigest()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if file.is_file():
             found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())

@@ -6,6 +6,7 @@ Records: `task_id`, `task_type`, `pre_mask_code`, `post_mask_code`, `canonical_s
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,7 @@ def _language(record: Record) -> str:
     if named in LANGUAGES:
         return canonical(named).name
     file = Path(record.where.rpartition(", line ")[0])
-    words = [named] if named else [*file.name.lower().replace("_", ".").replace("-", ".").split("."), file.parent.name]
+    words = [named] if named else [*re.split(r"[^a-z+]+", file.name.lower()), file.parent.name]
     for word in words:
         if word in _NAMES:
             return _NAMES[word]
