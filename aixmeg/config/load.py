@@ -14,12 +14,17 @@ from typing import Any
 
 import yaml
 
+from aixmeg.config.blend import BlendPart
 from aixmeg.config.presets import PRESETS
 from aixmeg.config.root import Config, sections
 from aixmeg.config.validate import conflicts
 from aixmeg.errors import UserError
 
 Tree = dict[str, Any]
+
+
+_ITEMS = {"blend": BlendPart}
+"""What lists of sections hold."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -122,8 +127,8 @@ def _adapter() -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
     strict = ConfigDict(extra="forbid", strict=True)
-    for _, section in sections(Config()):
-        type(section).__pydantic_config__ = strict  # type: ignore[attr-defined]
+    for kind in (*(type(section) for _, section in sections(Config())), *_ITEMS.values()):
+        kind.__pydantic_config__ = strict  # type: ignore[attr-defined]
     return TypeAdapter(Config)
 
 
@@ -181,7 +186,7 @@ def sentence(item: Mapping[str, Any], owner: Any) -> str:
 def _suggestion(loc: Iterable[Any], owner: Any) -> str:
     *parents, name = [str(part) for part in loc]
     for parent in parents:
-        owner = getattr(owner, parent, None)
+        owner = _ITEMS.get(parent) or (owner if parent.isdigit() else getattr(owner, parent, None))
     names = [f.name for f in dataclasses.fields(owner)] if dataclasses.is_dataclass(owner) else []
     if parents == ["model"]:
         names.append("preset")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from aixmeg.config.blend import BlendPart
+
 
 @dataclass(frozen=True, kw_only=True)
 class PathsConfig:
@@ -149,6 +151,9 @@ class TrainConfig:
     in train.precision first."""
     seed: int = 1234
     """Initial weights and the order of samples."""
+    blend: tuple[BlendPart, ...] = ()
+    """Datasets to mix, each {path, weight, name}, such as [{path: code, weight: 0.7}, {path: docs, weight: 0.3}]; empty
+    trains on paths.data alone."""
     init_from: Path | None = None
     """Run directory whose newest weights to start from, such as `aixmeg convert from-hf` makes; the optimizer and the
     steps begin anew. null starts from random weights."""
@@ -157,7 +162,7 @@ class TrainConfig:
     eval_interval: int = 100
     """Steps between validations; 0 validates at the end only."""
     eval_samples: int = 64
-    """Held-out samples per validation, the same ones each time."""
+    """Held-out samples per validation, of each dataset of a blend, the same ones each time."""
     save_interval: int = 500
     """Steps between checkpoints; 0 saves at the end only."""
     keep_checkpoints: int = 2

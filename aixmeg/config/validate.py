@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aixmeg.config.blend import blend_problems
 from aixmeg.config.fp8 import fp8_conflicts
 from aixmeg.config.layout import divisors, layout_conflicts, world_conflicts
 from aixmeg.config.root import Config, sections
@@ -13,6 +14,7 @@ def conflicts(config: Config, world_size: int | None = None) -> list[str]:
     """Every broken rule of `config`; with `world_size` also those that depend on the number of ranks."""
     found = [*_ranges(config), *_shares(config), *_model(config), *layout_conflicts(config)]
     found += [*fp8_conflicts(config), *_optimizer(config)]
+    found += blend_problems(config.train.blend, order=config.data.packing.order)
     for path, section in sections(config):  # the rules of one sub-section stand in its own class
         if hasattr(section, "problems"):
             found += section.problems(path)

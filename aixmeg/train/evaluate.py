@@ -30,6 +30,17 @@ class ValidBatch(Batch):
     languages: Tensor  # [b, s] int32, numbers of `ValidDataset.languages` from 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What validation reads of a dataset."""
+
+    name: str
+    """Of the dataset in a blend; empty where there is no blend."""
+    dataset: ValidDataset
+    windows: Sequence[int]
+    """The same ones in every validation."""
+
+
 def held_out_windows(dataset: ValidDataset, wanted: int) -> list[int]:
     """About `wanted` windows: half with next-token labels and half with middles, each spread evenly over the split.
 
@@ -44,30 +55,50 @@ def held_out_windows(dataset: ValidDataset, wanted: int) -> list[int]:
     return sorted(chosen)
 
 
-def evaluate(training: Training, dataset: ValidDataset, windows: Sequence[int]) -> dict[str, Any]:
-    """Mean loss in nats per token over `windows`; collective.
+def evaluate(training: Training, held_out: Sequence[HeldOut]) -> dict[str, Any]:
+    """Mean loss in nats per token over the windows; collective.
 
     Returns:
-        {"ntp_loss", "middle_loss"}, None without such labels, and, where the dataset knows languages, "languages":
-        the same of each language that has a label there.
+        {"ntp_loss", "middle_loss"}, None without such labels; "languages": the same of each language that has a label
+        there; "datasets": all of this for each dataset of a blend.
     """
-    batches = _rank_batches(training, dataset, windows)
+    found = {one.name: _sums(training, one) for one in held_out}
+    record = _losses(list(found.values()))
+    if any(found):
+        record["datasets"] = {name: _losses([sums]) for name, sums in found.items()}
+    return record
+
+
+_Sums = dict[str, Tensor]
+"""[kinds, 2] float64, sum of the losses and number of labels: of all labels under "", and of each language."""
+
+
+def _sums(training: Training, held_out: HeldOut) -> _Sums:
+    """The sums over the windows of one dataset; collective."""
+    dataset = held_out.dataset
+    batches = _rank_batches(training, dataset, held_out.windows)
     for model in training.wrapped:
         model.eval()
     with torch.no_grad():
         sums = run_schedule(training, batches, _valid_forward(len(dataset.languages)), forward_only=True)
     for model in training.wrapped:
         model.train()
-    # (sum, labels) per kind, of all languages and of each
     total = torch.zeros(1 + len(dataset.languages), len(KINDS), 2, dtype=torch.float64, device=training.device)
     if training.topology.is_last_stage and training.topology.tp_rank == 0:
         total += torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
     dist.all_reduce(total)
-    whole, *each = (means_by_kind(part) for part in total.tolist())
-    if not dataset.languages:
-        return whole
-    known = zip(dataset.languages, each, strict=True)
-    return {**whole, "languages": {name: part for name, part in known if set(part.values()) != {None}}}
+    return dict(zip(("", *dataset.languages), total.cpu(), strict=True))
+
+
+def _losses(found: Sequence[_Sums]) -> dict[str, Any]:
+    """Means over the labels of some datasets, and of each language in them."""
+    totals: _Sums = {}
+    for sums in found:
+        for name, one in sums.items():
+            totals[name] = totals[name] + one if name in totals else one
+    means = {name: means_by_kind(one.tolist()) for name, one in totals.items()}
+    languages = {name: one for name, one in sorted(means.items()) if name and set(one.values()) != {None}}
+    return {**means[""], **({"languages": languages} if languages else {})}
 
 
 def _rank_batches(training: Training, dataset: ValidDataset, windows: Sequence[int]) -> list[ValidBatch]:

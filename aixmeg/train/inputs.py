@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aixmeg.config import Config
+from aixmeg.config.blend import integer_shares
+from aixmeg.data.blend import Blend
 from aixmeg.data.stream import TrainDataset, ValidDataset, unigram_loss
 from aixmeg.data.turns import Turns, epoch_folder
 from aixmeg.errors import UserError
 from aixmeg.train.batches import Samples
-from aixmeg.train.evaluate import held_out_windows
+from aixmeg.train.evaluate import HeldOut, held_out_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +22,19 @@ class Inputs:
     """What the loop reads."""
 
     train: Samples
-    valid: ValidDataset | None
-    """None when no repository was held out."""
-    windows: list[int]
-    """Held-out windows of every validation."""
+    held_out: Sequence[HeldOut]
+    """What validation reads, of each dataset that holds out repositories."""
     unigram: dict[str, float | None] | None
-    """Unigram losses over these windows."""
+    """Unigram losses over these windows; None without any, and where datasets are mixed."""
     identity: dict[str, Any]
     """Identifies tokenizer and training tokens in checkpoints."""
+
+
+def data_folders(config: Config) -> dict[str, Path]:
+    """Where each dataset lies: those of the blend by name, in its order, or the one of paths.data under ""."""
+    if not config.train.blend:
+        return {"": config.paths.at("data")}
+    return {part.called: config.paths.root / part.path for part in config.train.blend}
 
 
 def open_inputs(config: Config, identity: dict[str, Any]) -> Inputs:
@@ -34,24 +43,37 @@ def open_inputs(config: Config, identity: dict[str, Any]) -> Inputs:
     Raises:
         UserError: a file is missing, cut off, or of another vocabulary.
     """
-    folder, model = config.paths.at("data"), config.model
+    folders = data_folders(config)
+    datasets = [_train(config, folder) for folder in folders.values()]
+    train = Blend(datasets, integer_shares(config.train.blend)) if config.train.blend else datasets[0]
+    held_out = [_held_out(config, name, folder) for name, folder in folders.items() if (folder / "valid.idx").exists()]
+    unigram = None
+    if held_out and not config.train.blend:
+        unigram = unigram_loss(folders[""], held_out[0].dataset, held_out[0].windows)
+    return Inputs(train=train, held_out=held_out, unigram=unigram, identity=identity)
+
+
+def _train(config: Config, folder: Path) -> TrainDataset | Turns:
+    """The training samples of one dataset."""
     builds = [
         TrainDataset(
             epoch_folder(folder, number) / "train",
-            seq_length=model.seq_length,
+            seq_length=config.model.seq_length,
             seed=config.train.seed + number,
-            vocab_size=model.vocab_size,
+            vocab_size=config.model.vocab_size,
             packing=config.data.packing,
             rows=config.train.global_batch_size,
         )
         for number in range(config.data.epochs)
     ]
-    train = Turns(builds) if len(builds) > 1 else builds[0]
-    if not (folder / "valid.idx").exists():
-        return Inputs(train=train, valid=None, windows=[], unigram=None, identity=identity)
-    valid = ValidDataset(folder / "valid", seq_length=model.seq_length, vocab_size=model.vocab_size)
-    windows = held_out_windows(valid, config.train.eval_samples)
+    return Turns(builds) if len(builds) > 1 else builds[0]
+
+
+def _held_out(config: Config, name: str, folder: Path) -> HeldOut:
+    """What validation reads of one dataset."""
+    model = config.model
+    dataset = ValidDataset(folder / "valid", seq_length=model.seq_length, vocab_size=model.vocab_size)
+    windows = held_out_windows(dataset, config.train.eval_samples)
     if not windows:
         raise UserError(f"{folder / 'valid.bin'} counts no held-out label; raise data.valid_share and build again")
-    unigram = unigram_loss(folder, valid, windows)
-    return Inputs(train=train, valid=valid, windows=windows, unigram=unigram, identity=identity)
+    return HeldOut(name=name, dataset=dataset, windows=windows)

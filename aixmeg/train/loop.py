@@ -91,9 +91,9 @@ def run_loop(
             record.step(step, result, lr=lr, last=last)
 
             # 4. Held-out loss.
-            if inputs.valid is not None and _due(step, options.eval_interval, step == options.steps):
+            if inputs.held_out and _due(step, options.eval_interval, step == options.steps):
                 at(step, "evaluation")
-                record.evaluated(step, evaluate(training, inputs.valid, inputs.windows))
+                record.evaluated(step, evaluate(training, inputs.held_out))
 
             # 5. Checkpoint, written beside the next steps; before the end it is waited for.
             if _due(step, options.save_interval, last or save_asked):

@@ -80,19 +80,19 @@ class Metrics:
         try:
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()
-            tags = _TAGS[record["kind"]]
-            self._mirror(record, tags, record["step"])
-            for language, losses in record.get("languages", {}).items():
-                parts = {name: f"{tag}/{language}" for name, tag in tags.items()}
-                self._mirror(losses, parts, record["step"])
+            self._mirror(record, record)
+            for name, losses in record.get("datasets", {}).items():
+                self._mirror(record, losses, f"/{name}")
         except OSError as error:
             raise write_error(self.path, error) from error
 
-    def _mirror(self, values: Record, tags: dict[str, str], step: int) -> None:
-        """The values that have a tag, in TensorBoard."""
-        for name, tag in tags.items():
+    def _mirror(self, record: Record, values: Record, suffix: str = "") -> None:
+        """The values of the record, or of a part of it, that have a tag, and of its languages, in TensorBoard."""
+        for name, tag in _TAGS[record["kind"]].items():
             if values.get(name) is not None:
-                self._board.add_scalar(tag, values[name], step)
+                self._board.add_scalar(tag + suffix, values[name], record["step"])
+        for language, losses in values.get("languages", {}).items():
+            self._mirror(record, losses, f"{suffix}/{language}")
 
     def rewind(self, step: int) -> None:
         """Forget all records after `step`, since the run goes on from there."""

@@ -112,8 +112,10 @@ class Recorder:
 
 
 def _shown(losses: dict[str, Any]) -> str:
-    return ", ".join(
+    """The losses of all, and of each dataset of a blend."""
+    plain = ", ".join(
         f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4f}'}"
         for name, value in losses.items()
         if not isinstance(value, dict)
     )
+    return "; ".join([plain, *(f"{name}: {_shown(part)}" for name, part in losses.get("datasets", {}).items())])

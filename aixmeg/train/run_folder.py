@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from aixmeg.config import Config, dump_config
+from aixmeg.config.blend import integer_shares
 from aixmeg.data.turns import epoch_folder
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, read_json, replace_folder, sha256_file, write_error, write_json
 from aixmeg.model.names import count_parameters
 from aixmeg.train.folders import checkpoints_folder, list_checkpoints, remove_unfinished
-from aixmeg.train.inputs import Inputs
+from aixmeg.train.inputs import Inputs, data_folders
 from aixmeg.train.manifest import versions
 
 _TOKENIZER = "tokenizer.model"
 
 
 def check_inputs(config: Config) -> dict[str, Any]:
-    """Check dataset, tokenizer and vocabulary against each other, without reading tokens.
+    """Check datasets, tokenizer and vocabulary against each other, without reading tokens.
 
     Returns:
         What identifies tokenizer and training tokens in a checkpoint.
@@ -28,7 +29,25 @@ def check_inputs(config: Config) -> dict[str, Any]:
     Raises:
         UserError: one is missing, or they do not belong together.
     """
-    folder = config.paths.at("data")
+    tokenizer = config.paths.at("tokenizer") / _TOKENIZER
+    if not tokenizer.exists():
+        raise UserError(
+            f"{tokenizer} does not exist; the run keeps a copy of it: train it with `aixmeg tokenizer train`"
+        )
+    digest = sha256_file(tokenizer)
+    found = {name: _check_dataset(config, folder, tokenizer, digest) for name, folder in data_folders(config).items()}
+    if "" in found:
+        return {"tokenizer_sha256": digest, **found[""]}
+    shares = integer_shares(config.train.blend)
+    return {
+        "tokenizer_sha256": digest,
+        "blend": [f"{share}/{sum(shares)} {name}" for name, share in zip(found, shares, strict=True)],
+        **{f"{name}.{key}": value for name, identity in found.items() for key, value in identity.items()},
+    }
+
+
+def _check_dataset(config: Config, folder: Path, tokenizer: Path, digest: str) -> dict[str, Any]:
+    """Check one dataset against the model and the tokenizer; what identifies it."""
     epochs = [epoch_folder(folder, number) for number in range(config.data.epochs)]
     for path in (epoch / name for epoch in epochs for name in ("data.json", "train.bin", "train.idx")):
         if not path.exists():
@@ -40,19 +59,12 @@ def check_inputs(config: Config) -> dict[str, Any]:
             f"model.vocab_size={config.model.vocab_size}, but {folder} was built with a tokenizer of {vocabulary} "
             f"pieces; set model.vocab_size={vocabulary}, or build the data with another tokenizer"
         )
-    tokenizer = config.paths.at("tokenizer") / _TOKENIZER
-    if not tokenizer.exists():
-        raise UserError(
-            f"{tokenizer} does not exist; the run keeps a copy of it: train it with `aixmeg tokenizer train`"
-        )
-    found = sha256_file(tokenizer)
-    if found != built["tokenizer_sha256"]:
+    if digest != built["tokenizer_sha256"]:
         raise UserError(
             f"{folder} was built with another tokenizer (SHA-256 {built['tokenizer_sha256'][:12]}…) than {tokenizer} "
-            f"({found[:12]}…); build the data again with `aixmeg data build`, or name the tokenizer it was built with"
+            f"({digest[:12]}…); build the data again with `aixmeg data build`, or name the tokenizer it was built with"
         )
     return {
-        "tokenizer_sha256": found,
         "corpus_sha256": built.get("corpus_sha256"),
         "options": built.get("config"),
         "train_bytes": (folder / "train.bin").stat().st_size,

@@ -66,13 +66,17 @@ def make_inputs(root: Path) -> None:
     tokenizer.mkdir(parents=True)
     (tokenizer / "tokenizer.model").write_bytes(b"not read by training")
     (tokenizer / "tokenizer.json").write_text("{}")
-    data = root / "data"
+    make_dataset(root / "data", tokenizer / "tokenizer.model", seed=5)
+
+
+def make_dataset(data: Path, tokenizer: Path, *, seed: int) -> None:
+    """What `aixmeg data build` would write to `data`."""
     data.mkdir()
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seed)
     train = _write_split(data / "train", rng, documents=12)
     _write_split(data / "valid", rng, documents=2)
     np.save(data / "train.unigram.npy", np.bincount(train, minlength=VOCABULARY).astype(np.int64))
-    digest = hashlib.sha256((tokenizer / "tokenizer.model").read_bytes()).hexdigest()
+    digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
     (data / "data.json").write_text(json.dumps({"vocab_size": VOCABULARY, "tokenizer_sha256": digest}))
 
 
