@@ -15,13 +15,16 @@ _TAIL = 4_000_000
 """Bytes of a log that are read, from its end."""
 _LABEL = r"^(?:\s*\d+: )?"
 _CONNECTION = re.compile(r"[Cc]onnection|Broken pipe|ECONN|[Tt]imed? ?out|NCCL|gloo|[Ss]ocket|DistBackendError|peer")
+_SIGNALS = (
+    re.compile(r"srun: error: (?P<cause>\S+: tasks? [\d,-]+: (?:Killed|Segmentation fault|Bus error|Aborted|Out Of "
+               r"Memory|Illegal instruction|Floating point exception).*)"),
+    re.compile(r"(?P<cause>[Pp]rocess rank \d+ .*exited on signal \d+.*)"),  # Open MPI
+)  # fmt: skip
 _EXPLAINS = (
     re.compile(_LABEL + r"aixmeg: (?P<cause>.+)"),
     re.compile(r"(?P<cause>Node failure on \S+)"),
     re.compile(_LABEL + r"(?P<cause>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b(?:: .*)?)$"),
-    re.compile(r"srun: error: (?P<cause>\S+: tasks? [\d,-]+: (?:Killed|Segmentation fault|Bus error|Aborted|Out Of "
-               r"Memory|Illegal instruction|Floating point exception).*)"),
-    re.compile(r"(?P<cause>[Pp]rocess rank \d+ .*exited on signal \d+.*)"),  # Open MPI
+    *_SIGNALS,
 )  # fmt: skip
 _OUTSIDE = re.compile(r"Node failure|: Killed|signal 9|exit status 137|without a word|no sign of life")
 _LONGEST = 400
@@ -42,6 +45,15 @@ def find_cause(log: Path, status: int) -> str:
                 continue
             return cause
     return broken or f"exit status {status}"
+
+
+def find_signal(log: Path) -> str | None:
+    """What the launcher says of a task that a signal ended; None where it says nothing."""
+    for pattern in _SIGNALS:
+        for line in _read(log):
+            if (match := pattern.search(line)) is not None:
+                return match["cause"].strip()[:_LONGEST]
+    return None
 
 
 def same_cause(one: str, other: str) -> bool:

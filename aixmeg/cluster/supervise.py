@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from aixmeg.cluster.attempts import Attempt, now, read_attempts, write_attempts
-from aixmeg.cluster.causes import find_cause
+from aixmeg.cluster.causes import find_cause, find_signal
 from aixmeg.cluster.judge import Verdict, judge
 from aixmeg.cluster.reading import RunState, read_state
 from aixmeg.errors import UserError
@@ -66,7 +67,11 @@ def _kind(run: Path, state: RunState, attempt: Attempt, log: Path) -> tuple[str,
     if attempt.status == 0:
         return "asked", "a rank was told to stop"
     named = [failure for failure in read_failures(run) if failure.time >= attempt.began - _SKEW]
-    return "failed", named[-1].line() if named else find_cause(log, attempt.status or 0)
+    if not named:
+        return "failed", find_cause(log, attempt.status or 0)
+    first = named[-1]
+    ended_by = find_signal(log) if first.kind == "died" else None  # the launcher knows what the other ranks cannot
+    return "failed", (replace(first, cause=ended_by) if ended_by else first).line()
 
 
 def _outside(log: Path, otherwise: str) -> str:

@@ -32,6 +32,9 @@ class Clock:
         config = training.config
         self.tokens_per_second = 0.0
         """Of the newest step."""
+        self.data, self.compute = 0.0, 0.0
+        """Seconds of the newest step that are this rank's own: its micro-batches, and forward and backward without the
+        wait for other ranks' gradients."""
         self._per_step = config.train.global_batch_size * config.model.seq_length
         self._flops, self._ranks = flops_per_token(Shape.of(config.model)), training.topology.world_size
         self._peak = peak_flops(config.logging.peak_tflops, training.device)
@@ -60,17 +63,20 @@ class Clock:
         now = time.perf_counter()
         seconds, self._now = now - self._now, now
         self._seconds[part] += seconds
+        if part == "data":
+            self.data = seconds
         if part not in BESIDE:
             self._newest += seconds
         return seconds
 
     def step(self) -> float:
         """Forward, backward and update have ended; returns what the whole step took, in seconds."""
-        total = self.lap("forward_backward")
+        total = self.compute = self.lap("forward_backward")
         for (part, start), (_, end) in zip(self._marks[::2], self._marks[1::2], strict=True):
             seconds = min(_between(start, end), total)
             self._seconds[part] += seconds
             self._seconds["forward_backward"] -= seconds
+            self.compute -= seconds
         self._marks.clear()
         seconds, self._newest = self._newest, 0.0
         self._steps += 1

@@ -96,6 +96,7 @@ def _run_stages(config: Config, launch: Launch, watch: Watch, *, begun: float, r
 
     # 2. Model and optimizer, as initialised or as an earlier process left them.
     topology = Topology.create(config.parallel, config.train.seed)
+    watch.stage(topology.pp_rank)
     training = build_training(config, topology, launch.device)
     skipped = on_rank_zero(lambda: read_skipped(run))
     found, notices = load_checkpoint(training, run, data=identity, skipped=skipped) if resume else (None, [])

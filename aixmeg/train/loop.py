@@ -52,13 +52,13 @@ def run_loop(
         history: of `Health`, as the checkpoint holds it.
         events: rank 0's, None elsewhere.
         telemetry: of this rank's GPU.
-        watch: told where this rank is.
+        watch: told where this rank is, and how fast.
 
     Raises:
         UserError: the loss or gradient is broken and there is no way back, or the disk refuses a write.
     """
     options = training.config.train
-    record = Recorder(training, metrics=metrics, events=events, progress=progress, telemetry=telemetry)
+    record = Recorder(training, metrics=metrics, events=events, progress=progress, telemetry=telemetry, watch=watch)
     health, skipped, step = Health(training.config.health, history), skipped or Skipped(), start
     save_asked, at = False, watch.at if watch is not None else _nowhere
     with StopSignal() as signal, Saver(training, run, asynchronous=training.config.checkpoint.asynchronous) as saver:

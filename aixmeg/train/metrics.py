@@ -41,6 +41,8 @@ _TAGS = {
         },
         **{f"seconds_{part}": f"seconds/{part}" for part in (*STEP, *BESIDE)},
         **{f"norm_{group}": f"norm/{group}" for group in GROUPS},
+        "rank_seconds_median": "ranks/own_seconds_median",
+        "rank_seconds_slowest": "ranks/own_seconds_slowest",
         "energy_per_token": "gpu/energy_per_token",
         **{
             f"gpu_{name}": f"gpu/{name}"

@@ -12,9 +12,11 @@ from aixmeg.train.goodput import Events
 from aixmeg.train.metrics import Metrics
 from aixmeg.train.norms import state_of_ranks
 from aixmeg.train.progress import TrainProgress
+from aixmeg.train.slow_ranks import SlowRanks
 from aixmeg.train.step import StepResult
 from aixmeg.train.telemetry import telemetry_fields
 from aixmeg.train.together import on_rank_zero
+from aixmeg.watch.member import Watch
 
 
 class Recorder:
@@ -26,6 +28,7 @@ class Recorder:
         events: rank 0's, None elsewhere or where no goodput is wanted.
         progress: what the user sees.
         telemetry: of this rank's GPU; None for none.
+        watch: told of this rank's own times; None for nobody.
     """
 
     def __init__(
@@ -36,8 +39,11 @@ class Recorder:
         events: Events | None,
         progress: TrainProgress,
         telemetry: Sampler | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.clock = Clock(training)
+        self._watch = watch
+        self._slow = SlowRanks(progress.say, events.tell if events is not None else lambda *_, **__: None)
         self._training, self._metrics, self._events, self._progress = training, metrics, events, progress
         self._telemetry = telemetry
 
@@ -52,6 +58,8 @@ class Recorder:
         seconds = self.clock.step()
         if self._events is not None:
             self._events.step(step, seconds)
+        if self._watch is not None:
+            self._watch.took(step, data=self.clock.data, compute=self.clock.compute)
         speed = self.clock.tokens_per_second
         parts = {"text": result.ntp_loss, "middles": result.middle_loss}
         self._progress.step(
@@ -69,7 +77,7 @@ class Recorder:
             if self._events is not None:
                 record["goodput"] = round(self._events.goodput(), 5)
             self._progress.speed(record)
-            self._write({"kind": "train", "step": step, **record})
+            self._alone(lambda: self._write_step({"kind": "train", "step": step, **record}))
         self.clock.lap("other")
 
     def evaluated(self, step: int, losses: dict[str, Any]) -> None:
@@ -94,9 +102,16 @@ class Recorder:
 
     def stopped(self, step: int, reason: str) -> None:
         """The loop ends; collective."""
-        self._tell("stop", step, reason=reason)
+        self._alone(lambda: (self._slow.stop(step), self._events and self._events.tell("stop", step, reason=reason)))
         if self._events is not None:
             self._progress.say(self._events.summary())
+
+    def _write_step(self, record: dict[str, Any]) -> None:
+        """Rank 0's part of a record: slow ranks that were found since the last one, and the line."""
+        while self._watch is not None and (found := self._watch.compared()) is not None:
+            self._slow.compared(found)
+        if self._metrics is not None:
+            self._metrics.write({**record, **self._slow.fields()})
 
     def _write(self, record: dict[str, Any]) -> None:
         self._alone(lambda: self._metrics and self._metrics.write(record))

@@ -8,12 +8,14 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 from aixmeg.config import WatchConfig
 from aixmeg.watch.failures import Failure, block, failure_folder, session_name, write_failure
 from aixmeg.watch.inquest import Inquest
+from aixmeg.watch.slow import Comparer, Comparison
 from aixmeg.watch.wire import Link, Message, interval, listen
 
 _TICK = 0.25
@@ -41,6 +43,9 @@ class Hub:
         """Whether rank 0's own error says it all."""
         self.ended = False
         """Set when the training has ended well."""
+        self.comparisons: deque[Comparison] = deque(maxlen=16)
+        """Windows of all ranks' own times, for the training thread to take."""
+        self._comparer = Comparer(ranks, window=options.slow_window, share=options.slow_share)
         self._token, self._address, self._options = secrets.token_hex(16), address, options
         self._welcome = {"who": who, "process": process}
         self._server = listen(address) if ranks > 1 else None
@@ -118,6 +123,8 @@ class Hub:
                 link.rank = int(message["rank"])
                 link.send(self._welcome)
             self._inquest.heard(link.rank, message, now)
+            if "window" in message and (found := self._comparer.add(link.rank, message["window"])):
+                self.comparisons.append(found)
         if ended:
             self._selector.unregister(link.socket)
             self._links.remove(link)

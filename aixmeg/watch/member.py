@@ -18,6 +18,7 @@ from aixmeg.errors import UserError
 from aixmeg.watch.failures import LEFT, Failure, block, failure_folder, from_fields, write_failure
 from aixmeg.watch.hub import Hub
 from aixmeg.watch.secondary import report_of
+from aixmeg.watch.slow import Comparison, OwnTimes
 from aixmeg.watch.stacks import main_place, own_process, put_down, write_stacks, write_text
 from aixmeg.watch.wire import Link, Message, interval
 
@@ -50,6 +51,8 @@ class Watch:
         self._run: Path | None = None
         self._place: tuple[int, str, float] = (0, "start", time.monotonic())
         self._silence, self._pause = options.silence_timeout, interval(options)
+        self._window: int = options.slow_window
+        self._own: OwnTimes | None = None
         self._told = threading.Event()
         self._failure: Failure | None = None
         self._lock, self._failing, self._leaving, self._ended = threading.Lock(), False, False, False
@@ -64,6 +67,19 @@ class Watch:
     def at(self, step: int, phase: str) -> None:
         """The training enters a part of `step`: data, forward_backward, evaluation, checkpoint or end."""
         self._place = (step, phase, time.monotonic())
+
+    def took(self, step: int, *, data: float, compute: float) -> None:
+        """The training has done `step`, of which so many seconds were this rank's own."""
+        if self._own is not None and (window := self._own.add(step, data, compute)):
+            self._link.send({"window": window})
+
+    def compared(self) -> Comparison | None:
+        """The next comparison of all ranks' own times that nobody has taken; on rank 0, and None elsewhere."""
+        return self._hub.comparisons.popleft() if self._hub is not None and self._hub.comparisons else None
+
+    def stage(self, number: int) -> None:
+        """This rank's pipeline stage: ranks of one stage are compared."""
+        self._own = OwnTimes(self._window, number) if self._window and self._ranks > 1 else None
 
     def keep(self, run: Path) -> None:
         """`run` is this training's from now on, and keeps what takes it down."""

@@ -128,7 +128,7 @@ def test_disturbed_in_every_way_it_ends_with_the_same_losses(lab, inputs):
     assert numbers(run) == numbers(inputs / "whole"), logs(run)
     kinds = [attempt.kind for attempt in read_attempts(run)]
     assert (kinds[0], kinds[1], kinds[-1]) == ("asked", "failed", "complete"), logs(run)
-    assert "Killed" in read_attempts(run)[1].cause
+    assert "Killed" in read_attempts(run)[1].cause  # srun's word, behind the rank that the others name
     found = describe(run, now=time.time())
     assert (found["state"], found["step"], found["checkpoint"]) == ("complete", STEPS, STEPS)
     assert 0 < found["goodput"] < 1

@@ -108,3 +108,17 @@ def test_ranks_that_are_killed_or_lost_are_no_crash_loop(run):
             failure = Failure(kind="died", rank=1, ranks=4, step=12, phase="step", cause=cause, time=now())
             write_failure(run / "failures" / f"{len(read_attempts(run))}", failure)
             assert end(run, status=3) == AGAIN
+
+
+def test_what_the_launcher_knows_of_a_death_is_part_of_the_cause(run):
+    log = "0: aixmeg: rank 1 of 4 died\nsrun: error: n2: task 1: Segmentation fault (core dumped)\n"
+    for status in (AGAIN, STOPPED):  # and a fault that comes back at the same step is a crash loop
+        begin(run)
+        write_run(run, step=12, checkpoint=10)
+        failure = Failure(
+            kind="died", rank=1, ranks=4, host="n2", step=13, phase="step", cause="without a word", time=now()
+        )
+        write_failure(run / "failures" / f"{len(read_attempts(run))}", failure)
+        assert end(run, status=139, log=log) == status
+    expected = "rank 1 of 4 (host n2, pid 0) died in step 13: n2: task 1: Segmentation fault (core dumped)"
+    assert read_attempts(run)[0].cause == expected
