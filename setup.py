@@ -309,7 +309,7 @@ def extensions() -> list[Extension]:
     """What to build here."""
     # All of csrc/, so that a source distribution made on a CPU machine can build the CUDA kernels elsewhere.
     depends = sorted(str(path.relative_to(ROOT)) for path in CSRC.rglob("*") if path.is_file())
-    cpu = [f"csrc/cpu/{name}.cpp" for name in ("avx512", "avx2", "generic", "dispatch")]
+    cpu = [f"csrc/cpu/{name}.cpp" for name in ("avx512", "avx512_bf16", "avx2", "generic", "dispatch")]
     cpu += ["csrc/bind/library.cpp", "csrc/bind/cpu.cpp", *found("bind/*_cpu.cpp")]
     built = [Extension("aixmeg.ops._cpu", cpu, libraries=["torch_cpu"], depends=depends)]
     cuda = ["csrc/bind/cuda.cpp", *found("bind/*_cuda.cpp"), *found("cuda/*.cu")]

@@ -17,8 +17,8 @@ from torch.distributed import ProcessGroup
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
+from aixmeg.ops.products import widened
 from aixmeg.ops.rotary import rotary_qkv, rotary_tables
-from aixmeg.ops.wide import widened
 from aixmeg.parallel.context import chunk_ends, gather_sequence, local_positions
 
 

@@ -1,4 +1,4 @@
-"""megatron-core's linears, in bf16 also fast on processors without bf16 instructions (`aixmeg.ops.wide`).
+"""megatron-core's linears, with the CPU products of `aixmeg.ops.products` where torch's own are slow.
 
 Legend: `s` sequence, `b` batch, `m` = s·b tokens, `k` input features, `n` output features, all of this rank.
 """
@@ -12,12 +12,12 @@ from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinea
 from torch import Tensor
 
 from aixmeg.model.token_exchange import TokenExchange
+from aixmeg.ops.products import in_onednn, is_slow, multiply, widened
 from aixmeg.ops.weight_gradient import stand_in, wgrad_gemm_accum
-from aixmeg.ops.wide import is_slow
 
 
-class _WideLinear(torch.autograd.Function):
-    """y = x wᵀ of bf16 shards, computed in float32; nothing but x is kept, and weights are widened at each use."""
+class _CpuLinear(torch.autograd.Function):
+    """y = x wᵀ of this rank's shards; nothing but x is kept, and what is slow in bf16 is widened at each use."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, exchange: TokenExchange, accumulate: bool) -> Tensor:
@@ -26,21 +26,21 @@ class _WideLinear(torch.autograd.Function):
         # As megatron-core: the buffer belongs to the parameter, not to the graph that autograd checks for changes.
         ctx.main_grad = getattr(weight, "main_grad", None) if accumulate else None
         rows = exchange.gather(x.reshape(-1, x.shape[-1]))  # [m, k]
-        y = (rows.float() @ weight.float().t()).to(x.dtype)  # [m, n]
+        y = multiply(widened(rows), widened(weight).t()).to(x.dtype)  # [m, n]
         return y.view(-1, *x.shape[1:-1], y.shape[-1])
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
         exchange: TokenExchange = ctx.exchange
-        grad = dy.reshape(-1, dy.shape[-1]).float()  # [m, n]
+        grad = widened(dy.reshape(-1, dy.shape[-1]))  # [m, n]
         dx, waiting, dw = None, None, None
         if ctx.needs_input_grad[0]:
-            dx, waiting = exchange.start_sum((grad @ weight.float()).to(x.dtype))  # [m, k]
+            dx, waiting = exchange.start_sum(multiply(grad, widened(weight)).to(x.dtype))  # [m, k]
         if ctx.needs_input_grad[1]:
-            rows = exchange.gather(x.reshape(-1, x.shape[-1])).float()
+            rows = widened(exchange.gather(x.reshape(-1, x.shape[-1])))
             if ctx.main_grad is None:
-                dw = (grad.t() @ rows).to(weight.dtype)
+                dw = multiply(grad.t(), rows).to(weight.dtype)
             else:
                 wgrad_gemm_accum(rows, grad, ctx.main_grad)
                 dw = stand_in(weight)
@@ -62,7 +62,7 @@ class _FastOnCpu:
     ) -> Tensor:
         # A model outside of megatron-core's DDP has no buffer to add to; megatron-core's own linear fails then.
         accumulate = gradient_accumulation_fusion and hasattr(weight, "main_grad")
-        if not is_slow(input) or bias is not None:
+        if not (is_slow(input) or in_onednn(input)) or bias is not None:
             return super()._forward_impl(  # type: ignore[misc]
                 input=input, weight=weight, bias=bias, gradient_accumulation_fusion=accumulate, **options
 
@@ -72,7 +72,7 @@ class _FastOnCpu:
             gather_tokens=options.get("sequence_parallel", False),
             sum_input_gradient=options.get("allreduce_dgrad", False),
         )
-        return _WideLinear.apply(input, weight, exchange, accumulate)
+        return _CpuLinear.apply(input, weight, exchange, accumulate)
 
 
 class ColumnLinear(_FastOnCpu, ColumnParallelLinear):

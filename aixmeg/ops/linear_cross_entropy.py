@@ -32,8 +32,8 @@ from aixmeg.ops.cross_entropy import (
     statistics,
     token_losses,
 )
+from aixmeg.ops.products import multiply, widened
 from aixmeg.ops.weight_gradient import stand_in, wgrad_gemm_accum
-from aixmeg.ops.wide import widened
 
 CHUNK_ROWS = 1024
 """Tokens per chunk where the caller does not choose: of 49,152 ids in bf16, 100 MB of logits."""
@@ -132,7 +132,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         local, logits = [], None
         for rows, ids in zip(flat.split(layout.chunk_rows), flat_target.split(layout.chunk_rows), strict=True):
             logits = None  # or two chunks' logits would exist at once
-            logits = widened(rows) @ factor.t()  # [chunk, v/tp]
+            logits = multiply(widened(rows), factor.t())  # [chunk, v/tp]
             local.append(statistics(logits, ids, loss))
         # An attribute, so that it can be given up in the backward pass; a graph of torch.compile has none.
         ctx.last_logits = None if torch.compiler.is_compiling() or not any(ctx.needs_input_grad) else logits
@@ -160,12 +160,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
             part = slice(first, min(first + layout.chunk_rows, flat.shape[0]))
             rows = widened(flat[part])
             if logits is None:
-                logits = rows @ factor.t()  # [chunk, v/tp], then their gradient
+                logits = multiply(rows, factor.t())  # [chunk, v/tp], then their gradient
             torch.ops.aixmeg.cross_entropy_backward_(
                 logits, target[part], ctx.loss.first, maximum[part], log_total[part], grads[part], *ctx.loss.extras
             )
             if dhidden is not None:
-                dhidden[part] = logits @ factor
+                dhidden[part] = multiply(logits, factor)
             if dweight is not None:
                 wgrad_gemm_accum(rows, logits, dweight)
             logits = None  # or two chunks' logits would exist at once

@@ -1,7 +1,8 @@
 """Weight gradient of a linear layer, added to a float32 accumulator: main_grad += dyᵀ · x.
 
-torch's own matrix product does the work; no kernel of ours would be faster. The product is never rounded to bfloat16:
-on CUDA the library accumulates into float32 directly, on CPU the bfloat16 inputs are widened first.
+The product is never rounded to bfloat16. On CUDA the library accumulates into float32; on the CPU none does, so there
+the work is csrc/cpu/avx512_bf16.cpp's where the processor multiplies bfloat16, else the inputs are widened. All other
+products are torch's.
 Shapes: n tokens, h input width, o output width.
 """
 
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor
 
 from aixmeg.errors import UserError
+from aixmeg.ops import library
+from aixmeg.ops.products import add_product
 
 
 def reference_wgrad_gemm_accum(x: Tensor, dy: Tensor, main_grad: Tensor) -> Tensor:
@@ -35,14 +38,22 @@ def wgrad_gemm_accum(x: Tensor, dy: Tensor, main_grad: Tensor) -> None:
     _check(x, dy, main_grad)
     rows, columns = dy.flatten(0, -2), x.flatten(0, -2)  # [n, o], [n, h]
     with torch.no_grad():
-        if main_grad.dtype == x.dtype:
+        if main_grad.dtype == x.dtype == torch.float32 and not x.is_cuda:
+            add_product(main_grad, rows.t(), columns)
+        elif main_grad.dtype == x.dtype:
             torch.addmm(main_grad, rows.t(), columns, out=main_grad)
         elif x.is_cuda and not _adds_to_float32(x.device):
             main_grad.add_(torch.mm(rows.t(), columns, out_dtype=main_grad.dtype))
         elif x.is_cuda:
             torch.ops.aten.addmm.dtype_out(main_grad, rows.t(), columns, main_grad.dtype, out=main_grad)
+        elif _in_bf16(main_grad):
+            torch.ops.aixmeg.wgrad_bf16_accum(columns, rows, main_grad)
         else:
-            main_grad.addmm_(rows.t().float(), columns.float())
+            add_product(main_grad, rows.t().float(), columns.float())
+
+
+def _in_bf16(main_grad: Tensor) -> bool:
+    return main_grad.is_contiguous() and library.is_loaded() and torch.ops.aixmeg.has_wgrad_bf16()
 
 
 @functools.cache
@@ -82,3 +93,7 @@ def _check(x: Tensor, dy: Tensor, main_grad: Tensor) -> None:
             f"{name}: x has shape {list(x.shape)}, dy {list(dy.shape)}, main_grad {list(main_grad.shape)}; "
             "they must be [..., h], [..., o] and [o, h]"
         )
+
+
+if library.is_loaded():
+    torch.library.register_fake("aixmeg::wgrad_bf16_accum", lambda *arguments: None)

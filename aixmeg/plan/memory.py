@@ -46,7 +46,7 @@ def memory_of_stages(config: Config, layout: Layout, *, wide_products: bool = Fa
 
     Args:
         wide_products: bf16 operands are widened to fp32 for products and attention, as aixmeg does on CPUs without
-            bf16 instructions (`aixmeg.ops.wide`).
+            bf16 instructions (`aixmeg.ops.products`).
     """
     return [_Rank(config, layout, stage, wide_products).memory() for stage in range(layout.pp)]
 

@@ -6,7 +6,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 
 from aixmeg.config import ParallelConfig
 from aixmeg.model.linear import ColumnLinear, RowLinear
-from aixmeg.ops import wide
+from aixmeg.ops import products as fast_products
 from aixmeg.parallel import weight_gradient
 from aixmeg.parallel.topology import Topology
 
@@ -22,7 +22,7 @@ def data() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def products(sequence_parallel: bool, accumulate: bool) -> dict[str, dict[str, torch.Tensor]]:
     """Output, gradients of input and weight of both linears, whole: gathered over the two ranks."""
-    wide.multiplies_bf16 = lambda: False
+    fast_products.multiplies_bf16 = lambda: False
     topology = Topology.create(ParallelConfig(tensor_model_parallel_size=2, sequence_parallel=sequence_parallel), 1)
     weight_gradient.install()
     core = TransformerConfig(

@@ -5,7 +5,7 @@ from launch import run_function
 from memory_worker import peaks
 
 from aixmeg.config import Config, ModelConfig, OptimizerConfig, ParallelConfig, TokenizerConfig, TrainConfig
-from aixmeg.ops.wide import multiplies_bf16
+from aixmeg.ops.products import multiplies_bf16
 from aixmeg.plan.layout import TRAINER_HAS, layout_of
 from aixmeg.plan.memory import memory_of_stages
 

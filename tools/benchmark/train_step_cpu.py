@@ -2,10 +2,10 @@
 
     python tools/benchmark/train_step_cpu.py [--dtype fp32] [--threads 1] [--seq-length 512] [--rounds 6] [--out DIR]
 
-Same sizes, weights' dtype, batch, threads and work in both: forward, loss, backward, clipping of the global norm, AdamW
-with float32 states. aixmeg's side is the step of `aixmeg train` (megatron-core's schedule and gradient buffers, the
-kernels of csrc/); the other is LlamaForCausalLM with SDPA attention, torch.nn.utils.clip_grad_norm_ and torch's fused
-AdamW. The sides take turns; the best of the rounds counts.
+Same sizes, weights' dtype, batch, threads and work in both: forward, loss, backward, clipping of the global norm, AdamW.
+aixmeg's side is the step of `aixmeg train` (megatron-core's schedule and gradient buffers, the kernels of csrc/, master
+weights and states in float32); the other is LlamaForCausalLM with SDPA attention, torch.nn.utils.clip_grad_norm_ and
+torch's fused AdamW, whose states have the weights' dtype. The sides take turns; the best of the rounds counts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from hardware import describe
+from megatron.core import parallel_state
 
 from aixmeg.config import PRESETS, Config, ModelConfig, TrainConfig
 from aixmeg.files import write_json
@@ -99,6 +100,7 @@ def run(given: argparse.Namespace, model: ModelConfig = MODEL) -> dict[str, Any]
                 if turn:
                     best[name] = min(best[name], time.perf_counter() - start)
     finally:
+        parallel_state.destroy_model_parallel()
         torch.distributed.destroy_process_group()
     speeds = {name: given.seq_length / seconds for name, seconds in best.items()}
     return {**describe(), "torch": torch.__version__, "threads": given.threads, "dtype": given.dtype,

@@ -38,7 +38,7 @@ def compiled(result):
 
 
 def test_only_what_changed_is_compiled_again(source):
-    every = {f"{name}.cpp" for name in ("avx512", "avx2", "generic", "dispatch", "library", "cpu")}
+    every = {f"{name}.cpp" for name in ("avx512", "avx512_bf16", "avx2", "generic", "dispatch", "library", "cpu")}
     every |= {path.name for pattern in ("data/*.cpp", "bind/*_cpu.cpp") for path in (ROOT / "csrc").glob(pattern)}
     assert compiled(build(source)) == every
     library = source / "aixmeg" / "ops" / "_cpu.so"

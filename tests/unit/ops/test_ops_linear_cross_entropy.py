@@ -7,7 +7,7 @@ from nearness import assert_near, leaf
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from aixmeg.errors import UserError
-from aixmeg.ops import linear_cross_entropy, reference_linear_cross_entropy, vocab_parallel_cross_entropy, wide
+from aixmeg.ops import linear_cross_entropy, products, reference_linear_cross_entropy, vocab_parallel_cross_entropy
 
 BOTH = {"ignore_index": 1, "label_smoothing": 0.1, "z_loss": 1e-3}
 
@@ -39,7 +39,7 @@ def test_float64(vocabulary, chunk_rows, options):
 def test_bfloat16_is_nearer_to_float64_than_the_unfused_path(in_bf16, monkeypatch):
     """The unfused path rounds logits and their gradient to bf16. So does this one where the processor multiplies in
     bf16; then what differs is the weight's gradient, summed over chunks in float32."""
-    monkeypatch.setattr(wide, "multiplies_bf16", lambda: in_bf16)
+    monkeypatch.setattr(products, "multiplies_bf16", lambda: in_bf16)
     x, weight, target, grad = case(300, 1, 32, 64, torch.bfloat16)
     x64, weight64 = leaf(x), leaf(weight)
     expected = reference_linear_cross_entropy(x64, weight64, target)
