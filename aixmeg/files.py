@@ -75,6 +75,23 @@ def read_jsonl(path: Path) -> Iterator[Any]:
                 raise UserError(f"{path}, line {number}: not JSON ({error}); build it again") from error
 
 
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Records of a JSON-lines file that is being written; a half-written last line, and a broken one, are left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            found.append(record)
+    return found
+
+
 def sync(path: Path) -> None:
     """Make a file's bytes, or the renames inside a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)

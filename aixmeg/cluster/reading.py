@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from aixmeg.files import read_records
 from aixmeg.train.folders import checkpoints_folder
 
 JOBS = "submit/jobs.jsonl"
@@ -46,23 +47,6 @@ def read_state(run: Path) -> RunState:
         train=train,
         valid=valid[-1] if valid else None,
     )
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """Records of a JSON-lines file that is being written; a half-written last line, and a broken one, are left out."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            found.append(record)
-    return found
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from aixmeg.cluster.attempts import clock, now
 from aixmeg.cluster.batch import Job, render
-from aixmeg.cluster.reading import JOBS, read_records
+from aixmeg.cluster.reading import JOBS
 from aixmeg.cluster.run_directory import note_job, write_run_directory
 from aixmeg.cluster.secrets import is_secret
 from aixmeg.config import Config, conflicts
 from aixmeg.config.site import SiteConfig
 from aixmeg.config.site_file import load_site
 from aixmeg.errors import UserError
+from aixmeg.files import read_records
 
 PROFILE = "AIXMEG_SITE"
 """Variable that names the site profile where --profile does not."""

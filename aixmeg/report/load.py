@@ -16,6 +16,7 @@ from aixmeg.config import Config, dump_config, read_yaml
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
 from aixmeg.report.scale import Values
+from aixmeg.watch.troubles import Trouble, read_troubles
 
 _TRAIN = ("step", "loss", "grad_norm", "lr", "tokens", "tokens_per_second", "seconds")
 _VALID = ("step", "ntp_loss", "middle_loss")
@@ -64,6 +65,8 @@ class Run:
     """config.yaml of the run, or what the command line says where the run has none."""
     options: Tree = field(default_factory=dict)
     """The same as a tree of sections."""
+    troubles: Sequence[Trouble] = ()
+    """Failures and slow ranks, oldest first."""
 
 
 def load_run(config: Config) -> Run:
@@ -87,7 +90,8 @@ def load_run(config: Config) -> Run:
         raise UserError(f"there is nothing to report in {looked}: a report needs at least one stage's output; "
                         "run `aixmeg corpus build` or `aixmeg train` first, or set --paths.root")  # fmt: skip
     text = settings.content or dump_config(config)
-    return Run(name=_name(run), config_text=text, options=_options(run / "config.yaml", config), **parts)
+    return Run(name=_name(run), config_text=text, options=_options(run / "config.yaml", config),
+               troubles=read_troubles(run), **parts)  # fmt: skip
 
 
 def _name(run: Path) -> str:

@@ -17,9 +17,11 @@ from aixmeg.report.load import Run, Tree
 from aixmeg.report.markup import Html, join, tag
 from aixmeg.report.overview import sentence, summary
 from aixmeg.report.settings import settings
+from aixmeg.report.troubles import troubles
 
 _CONTENTS = {
     "training": "Training",
+    "troubles": "Failures",
     "infills": "Infills",
     "corpus": "Corpus",
     "tokenizer": "Tokenizer",
@@ -41,8 +43,8 @@ def render(run: Run, *, written: datetime, completion: Tree | None = None) -> st
         tag("a", "Skip to the content", href="#content", class_="skip"),
         _head(run),
         tag(
-            "main", summary(run), training(run), infills(run, completion), corpus(run), tokenizer(run), dataset(run),
-            settings(run), id="content",
+            "main", summary(run), training(run), troubles(run), infills(run, completion), corpus(run), tokenizer(run),
+            dataset(run), settings(run), id="content",
         ),
         tag("footer", f"Written {written:%Y-%m-%d %H:%M} by aixmeg {aixmeg.__version__}. This file needs no network."),
         tag("script", _asset("script.js")),
@@ -86,9 +88,10 @@ def _metadata(title: str) -> Html:
 
 
 def _head(run: Run) -> Html:
+    contents = {name: title for name, title in _CONTENTS.items() if name != "troubles" or run.troubles}
     return tag(
         "header", tag("p", "aixmeg run report", class_="eyebrow"), tag("h1", run.name),
-        tag("p", sentence(run), class_="outcome"), _navigation(_CONTENTS), class_="top",
+        tag("p", sentence(run), class_="outcome"), _navigation(contents), class_="top",
     )  # fmt: skip
 
 

@@ -23,6 +23,8 @@ RECORD = "failure.json"
 LEFT = 3
 """Exit status of a rank that leaves because of another one, or because it hung."""
 
+_NEVER = 2**33
+"""Seconds since 1970, in the year 2242, and more ranks and steps than there are."""
 _VERBS = {"died": "died", "lost": "is lost", "hung": "hung", "raised": "failed", "refused": "failed"}
 _PHASES = {"start": "while starting", "step": "in", "data": "in the data of", "end": "behind",
            "forward_backward": "in forward and backward of", "evaluation": "in the evaluation after",
@@ -51,6 +53,8 @@ class Failure:
     """Ranks that failed with it, a node's for instance."""
     time: float = 0.0
     """Seconds since 1970."""
+    stood: float = 0.0
+    """Seconds that the job had stood still when it was noticed."""
 
     def line(self) -> str:
         """All of it in one line."""
@@ -127,6 +131,9 @@ def shown(ranks: Iterable[int]) -> str:
 
 def _read(path: Path) -> Failure | None:
     try:
-        return from_fields(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, AttributeError):
+        found = from_fields(json.loads(path.read_bytes()))
+        found.line()
+        numbers = (found.rank, found.step, found.time, found.stood)
+        return found if all(isinstance(one, int | float) and 0 <= one < _NEVER for one in numbers) else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -128,7 +128,8 @@ class Inquest:
             return None
         culprit = min(silent, key=lambda seen: (seen.heard, seen.rank))
         cause = f"no sign of life for {now - culprit.heard:.0f} s; its node is gone, or its process is stopped"
-        return self._failure(culprit, "lost", cause, [seen.rank for seen in silent if seen is not culprit])
+        others = [seen.rank for seen in silent if seen is not culprit]
+        return self._failure(culprit, "lost", cause, others, stood=now - culprit.heard)
 
     def _broken(self, now: float) -> Failure | None:
         """Only connections broke: the ranks that they led to may still fall silent."""
@@ -152,20 +153,20 @@ class Inquest:
         culprits, why = find_hung(self.seen)
         frame = (culprits[0].answer or {}).get("frame")
         cause = f"{why} for {stood:.0f} s" + (f", in {frame}" if frame else "")
-        return self._failure(culprits[0], "hung", cause, [seen.rank for seen in culprits[1:]])
+        return self._failure(culprits[0], "hung", cause, [seen.rank for seen in culprits[1:]], stood=stood)
 
     def _stands(self, seen: Seen, now: float) -> bool:
         limit = self._hang * PATIENT.get(seen.phase, 1.0)
         return bool(limit) and not seen.done and seen.age + (now - seen.heard) > limit
 
-    def _failure(self, culprit: Seen, kind: str, cause: str, others: Iterable[int]) -> Failure:
+    def _failure(self, culprit: Seen, kind: str, cause: str, others: Iterable[int], *, stood: float = 0.0) -> Failure:
         step, phase = culprit.step, culprit.phase
         if kind in ("died", "lost"):  # what it said last may be seconds old; the others are in the same step
             step = max(seen.step for seen in self.seen)
             phase = "step" if step else "start"
         return Failure(
             kind=kind, rank=culprit.rank, ranks=len(self.seen), step=step, phase=phase, cause=cause,
-            others=tuple(others), time=round(time.time(), 3), **culprit.who,
+            others=tuple(others), time=round(time.time(), 3), stood=round(stood, 1), **culprit.who,
         )  # fmt: skip
 
 

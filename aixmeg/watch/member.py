@@ -169,7 +169,7 @@ class Watch:
         failure = Failure(
             kind="lost" if silent else "died", rank=0, ranks=self._ranks, step=step,
             phase="step" if step else "start", cause=cause,
-            time=round(time.time(), 3), **self._first.get("who", {}),
+            time=round(time.time(), 3), stood=self._silence if silent else 0.0, **self._first.get("who", {}),
         )  # fmt: skip
         time.sleep(min(0.05 * (self.rank - 1), 1.0))
         folder = self._folder()

@@ -8,6 +8,7 @@ from test_train_watch import SOON, endless, kept, logs, root, start, statuses
 from train_ranks import start_ranks, train_rank
 
 from aixmeg.cluster.attempts import read_attempts
+from aixmeg.cluster.status import describe
 from aixmeg.cluster.supervise import AGAIN, begin, end
 from aixmeg.watch.failures import LEFT
 
@@ -38,6 +39,9 @@ def test_a_rank_that_sleeps_in_its_data_is_named(root, monkeypatch):
     # The batch script's supervision takes it for a failure worth another attempt, and knows why.
     assert end(run, status=LEFT, signal="", max_restarts=3, log=root / "no.log") == AGAIN
     assert read_attempts(run)[-1].cause.startswith("rank 1 of 2 (host")
+    [trouble] = describe(run, now=time.time())["troubles"]
+    assert (trouble["kind"], trouble["rank"], trouble["step"]) == ("hung", 1, 3)
+    assert failure.stood > LIMIT
 
 
 def train_into_sleep(config):

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "train": BASE | {"ops", "parallel", "model", "data", "nvml", "plan", "watch"},
     "convert": BASE | {"parallel", "model", "train", "tokenizer", "data"},
     "generate": BASE | {"ops", "parallel", "model", "train", "tokenizer", "convert", "sfim"},
-    "report": BASE | {"corpus"},
+    "report": BASE | {"corpus", "watch"},
     "plan": BASE,
     "cluster": BASE | {"corpus", "train", "watch"},
     "eval": BASE | {"corpus", "tokenizer", "sfim", "syntax", "native", "model", "convert", "generate", "report"},

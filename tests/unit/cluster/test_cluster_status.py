@@ -11,6 +11,7 @@ from cluster_runs import write_run
 from aixmeg.cluster.attempts import Attempt, write_attempts
 from aixmeg.cluster.status import describe, duration, status
 from aixmeg.errors import UserError
+from aixmeg.watch.failures import Failure, write_failure
 
 ATTEMPTS = [
     Attempt(job="7", number=0, nodes="n[1-2]", began=1000.0, first_step=0, ended=1010.0, step=24, checkpoint=20,
@@ -78,3 +79,23 @@ def test_it_needs_no_torch_and_writes_nothing(tmp_path):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00:00"), (3725, "1:02:05"), (180_000, "2 d 2:00:00")])
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+def test_failures_and_slow_ranks_with_their_cost(tmp_path, capsys):
+    write_run(tmp_path, steps=100, step=40, checkpoint=40)
+    failure = Failure(kind="died", rank=1, ranks=4, host="n2", step=25, phase="step", cause="killed", time=1010.0)
+    write_failure(tmp_path / "failures/a", failure)
+    slow = {"event": "slow", "time": 1100.0, "step": 40, "rank": 3, "first": 31, "own": 0.2, "above": 0.1, "data": 0.01}
+    events = [{"event": "resume", "time": 1060.0, "step": 20}, slow]
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    died, slow = describe(tmp_path, now=1200.0)["troubles"]
+    assert (died["kind"], died["steps_lost"], died["seconds"]) == (
+        "died",
+        4,
+        52.0,
+    )  # 50 s, and 4 steps of half a second
+    assert (slow["kind"], slow["rank"], slow["seconds"]) == ("slow", 3, None)
+    status(tmp_path, as_json=False)
+    said = capsys.readouterr().out
+    assert "rank 1 of 4 (host n2, pid 0) died in step 25: killed, 4 steps done again, 0:00:52 lost\n" in said
+    assert "rank 3 was slow from step 31 on: its own part of a step took 200.0 ms, 100.0 more than the median" in said

@@ -14,6 +14,7 @@ from report_run import lines_of, train_record, write
 
 from aixmeg.errors import UserError
 from aixmeg.report.command import report
+from aixmeg.watch.failures import Failure, write_failure
 
 
 def test_a_whole_run(whole_run, capsys):
@@ -43,6 +44,21 @@ def test_a_whole_run(whole_run, capsys):
         "num_query_groups: 8",
     ):
         assert expected in page.text, expected
+
+
+def test_failures_and_slow_ranks_are_listed_where_there_are_some(whole_run):
+    assert "Failures and slow ranks" not in Page(report(whole_run)).text
+    run = whole_run.paths.at("run")
+    failure = Failure(kind="hung", rank=3, ranks=8, host="<b>n2", pid=1, step=58, phase="data", cause="stood", time=1e9)
+    write_failure(run / "failures/a", failure)
+    resumed = {"event": "resume", "time": 1e9 + 90, "step": 50}
+    (run / "events.jsonl").write_text(json.dumps(resumed) + "\n")
+    source = report(whole_run).read_text(encoding="utf-8").replace("\u00a0", " ")
+    rows = [re.findall(r">([^<]+)<", row) for row in re.findall(r"<tr>(.*?)</tr>", source)]
+    (row,) = [row for row in rows if row[0] == "2001-09-09 01:46:40 UTC"]
+    assert row[1:3] == ["rank 3 of 8 (host &lt;b&gt;n2, pid 1) hung in the data of step 58: stood", "7"]
+    assert row[3].startswith(("1 min", "2 min"))
+    assert 'href="#troubles"' in source
 
 
 def test_tables_hold_files_sizes_and_shares(whole_run):
