@@ -48,14 +48,14 @@ class Hub:
         self._comparer = Comparer(ranks, window=options.slow_window, share=options.slow_share)
         self._token, self._address, self._options = secrets.token_hex(16), address, options
         self._welcome = {"who": who, "process": process}
-        self._server = listen(address) if ranks > 1 else None
+        self._server = listen(address, ranks) if ranks > 1 else None
         self._own, self._mine = socket.socketpair()
         self._links: list[Link] = []
         self._selector = selectors.DefaultSelector()
         self._inquest = Inquest(
             ranks, silence_timeout=options.silence_timeout, hang_timeout=options.hang_timeout, now=time.monotonic()
         )
-        self._thread = threading.Thread(target=self._run, name="watch-hub", daemon=True)
+        self._thread = threading.Thread(target=self._guarded, name="watch-hub", daemon=True)
 
     def start(self) -> socket.socket:
         """Begin to hear; returns rank 0's own connection."""
@@ -74,6 +74,13 @@ class Hub:
     def join(self) -> None:
         """Wait until the others were told that all is well; `ended` is set and rank 0's own member has left."""
         self._thread.join(5.0)
+
+    def _guarded(self) -> None:
+        try:
+            self._run()
+        except Exception as error:  # a fault of the watch must not end a training
+            print(f"aixmeg watch: the ranks are no longer watched: {error!r}", file=sys.stderr, flush=True)
+            self._tell({"end": True})
 
     def _run(self) -> None:
         looked = told = time.monotonic()
@@ -117,7 +124,7 @@ class Hub:
         now = time.monotonic()
         for message in messages:
             if link.rank is None:
-                if message.get("token") != self._token:
+                if not secrets.compare_digest(str(message.get("token")).encode(), self._token.encode()):
                     ended = True  # a stranger
                     break
                 link.rank = int(message["rank"])

@@ -49,6 +49,8 @@ class Watch:
         self.rank, self._ranks, self._hub, self._who = rank, ranks, hub, who
         self._session: str = invitation["session"]
         self._run: Path | None = None
+        self._stopped = 0.0
+        """Seconds that this process as a whole stood still, by Ctrl-Z for instance: no hang."""
         self._place: tuple[int, str, float] = (0, "start", time.monotonic())
         self._silence, self._pause = options.silence_timeout, interval(options)
         self._window: int = options.slow_window
@@ -61,12 +63,12 @@ class Watch:
         self._link = Link(connection)
         process = own_process(who["host"])
         self._link.send({"token": invitation["token"], "rank": rank, "who": who, "process": process})
-        self._thread = threading.Thread(target=self._listen, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._guarded, name="watch", daemon=True)
         self._thread.start()
 
     def at(self, step: int, phase: str) -> None:
         """The training enters a part of `step`: data, forward_backward, evaluation, checkpoint or end."""
-        self._place = (step, phase, time.monotonic())
+        self._place = (step, phase, time.monotonic() - self._stopped)
 
     def took(self, step: int, *, data: float, compute: float) -> None:
         """The training has done `step`, of which so many seconds were this rank's own."""
@@ -119,6 +121,13 @@ class Watch:
             self._hub.join()
         self._thread.join(5.0)
 
+    def _guarded(self) -> None:
+        try:
+            self._listen()
+        except Exception as error:  # a fault of the watch must not end a training
+            print(f"aixmeg watch: rank {self.rank} is no longer watched: {error!r}", file=sys.stderr, flush=True)
+            self._link.send({"done": True})
+
     def _listen(self) -> None:
         heard = told = looked = time.monotonic()
         while True:
@@ -129,6 +138,7 @@ class Watch:
                 heard = now
             if now - looked > 3 * self._pause:  # this process stood still itself
                 heard = now
+                self._stopped += now - looked - self._pause
             looked = now
             for message in messages:
                 if self._take(message):
@@ -202,7 +212,7 @@ class Watch:
 
     def _state(self) -> Message:
         step, phase, since = self._place
-        return {"step": step, "phase": phase, "age": round(time.monotonic() - since, 3)}
+        return {"step": step, "phase": phase, "age": round(time.monotonic() - self._stopped - since, 3)}
 
     def _folder(self) -> Path | None:
         return None if self._run is None else failure_folder(self._run, self._session)

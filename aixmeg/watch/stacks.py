@@ -66,7 +66,8 @@ def put_down(process: str) -> None:
     host, namespace, pid, _ = process.split(" ")
     here = (os.uname().nodename, pid_namespace()) == (host, namespace) and int(pid) != os.getpid()
     if here and process_key(host, namespace, int(pid)) == process:
-        os.kill(int(pid), signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def pid_namespace() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import socket
 from typing import Any
 
@@ -55,9 +56,13 @@ class Link:
         self.socket.close()
 
 
-def listen(address: str) -> socket.socket:
+def listen(address: str, ranks: int) -> socket.socket:
     """A listening socket on a free port: on loopback when the ranks meet there, else on every interface, since a node's
-    own name may lead to loopback on the node itself."""
+    own name may lead to loopback on the node itself. Raises the limit of open files by what so many ranks need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = soft + ranks if hard == resource.RLIM_INFINITY else min(soft + ranks, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     if address in ("127.0.0.1", "localhost"):
         return socket.create_server(("127.0.0.1", 0), backlog=1024)
     if socket.has_dualstack_ipv6():

@@ -73,10 +73,27 @@ def test_a_stopped_rank_does_not_answer(root):
 
 
 def test_rank_zero_may_be_the_stopped_one(root):
-    config = endless(root, "stopped-0", silence_timeout=2.0)
+    config = endless(root, "stopped-0", silence_timeout=LIMIT)
     ranks = start(root, config, 2)
     os.kill(ranks[0].pid, signal.SIGSTOP)
-    assert statuses(ranks, 2.0 + SOON) == [-signal.SIGKILL, LEFT]
+    assert statuses(ranks, LIMIT + SOON) == [-signal.SIGKILL, LEFT]
     assert "aixmeg: rank 0 of 2 (host" in logs(root, config, 2)[1]
     failure, _ = kept(config)
     assert (failure.kind, failure.rank) == ("lost", 0)
+
+
+def test_a_job_that_is_stopped_as_a_whole_goes_on(root):
+    """Ctrl-Z and fg: nobody was lost, and nobody hung."""
+    config = endless(root, "suspended", hang_timeout=LIMIT, silence_timeout=LIMIT)
+    ranks = start(root, config, 2)
+    for number, pause in ((signal.SIGSTOP, 1.5 * LIMIT), (signal.SIGCONT, 2.0)):
+        for process in ranks:
+            os.kill(process.pid, number)
+        time.sleep(pause)
+    path = config.paths.at("run") / "metrics.jsonl"
+    seen = path.stat().st_size
+    time.sleep(1.0)
+    assert path.stat().st_size > seen, logs(root, config, 2)
+    ranks[1].terminate()
+    assert statuses(ranks, 30) == [0, 0]
+    assert not (config.paths.at("run") / "failures").exists()
