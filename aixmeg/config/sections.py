@@ -12,6 +12,9 @@ from typing import Literal
 
 from aixmeg.config.blend import BlendPart
 
+DocumentUnit = Literal["example", "repository"]
+"""What attention may be kept inside of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PathsConfig:
@@ -143,6 +146,12 @@ class TrainConfig:
     """Samples per forward pass of one rank."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Compute type; bf16 keeps fp32 master weights and gradients."""
+    document_mask: DocumentUnit | None = None
+    """Keep attention inside an example (a file, or files laid out together) or a repository, if a sample has several
+    (Megatron's reset_attention_mask); null attends to all of the sample."""
+    reset_position_ids: bool = False
+    """With document_mask, count positions from 0 in each document; false counts them in the sample, which for a rotary
+    embedding is the same but for rounding."""
     cross_entropy_chunk_rows: int | None = 1024
     """Tokens whose logits exist at once: the loss of more is made in chunks, and all logits but the last chunk's are
     made a second time in the backward pass; null holds the logits of the whole micro-batch."""

@@ -13,7 +13,7 @@ from aixmeg.config.root import Config, sections
 def conflicts(config: Config, world_size: int | None = None) -> list[str]:
     """Every broken rule of `config`; with `world_size` also those that depend on the number of ranks."""
     found = [*_ranges(config), *_shares(config), *_model(config), *layout_conflicts(config)]
-    found += [*fp8_conflicts(config), *_optimizer(config)]
+    found += [*fp8_conflicts(config), *_optimizer(config), *_documents(config)]
     found += blend_problems(config.train.blend, order=config.data.packing.order)
     for path, section in sections(config):  # the rules of one sub-section stand in its own class
         if hasattr(section, "problems"):
@@ -102,6 +102,17 @@ def _model(config: Config) -> Iterator[str]:
         yield (
             f"model.vocab_size={model.vocab_size} differs from tokenizer.vocab_size="
             f"{config.tokenizer.vocab_size}; set both to the same number"
+        )
+
+
+def _documents(config: Config) -> Iterator[str]:
+    train = config.train
+    if train.reset_position_ids and train.document_mask is None:
+        yield "train.reset_position_ids=true needs train.document_mask: example or repository; set it, or leave it out"
+    if train.document_mask is not None and config.model.layer_set != "native":
+        yield (
+            f"train.document_mask={train.document_mask} needs model.layer_set=native, not {config.model.layer_set}; "
+            "change the layer set, or set document_mask to null"
         )
 
 

@@ -15,6 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
+from aixmeg.config.sections import DocumentUnit
+
 
 class Part(Protocol):
     """A dataset of a blend, or a blend."""
@@ -29,6 +31,10 @@ class Part(Protocol):
 
     def kinds(self, index: int, /) -> np.ndarray:
         """What its labels are, uint8 [S]."""
+        ...
+
+    def documents(self, index: int, unit: DocumentUnit, /) -> np.ndarray:
+        """Where examples or repositories begin among its inputs, int64, from 0."""
         ...
 
 
@@ -62,6 +68,11 @@ class Blend:
         """What the labels of sample `index` are, uint8 [S]."""
         number, inner = self.place(index)
         return self._datasets[number].kinds(inner)
+
+    def documents(self, index: int, unit: DocumentUnit) -> np.ndarray:
+        """Where examples or repositories begin among the inputs of sample `index`, int64, from 0."""
+        number, inner = self.place(index)
+        return self._datasets[number].documents(inner, unit)
 
     def place(self, index: int) -> tuple[int, int]:
         """Number of the dataset that sample `index` comes from, and which of its samples it is."""

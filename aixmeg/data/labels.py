@@ -6,11 +6,13 @@ The rows of the sidecar are found by bisection in the mapped file, so that nothi
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from aixmeg.config.sections import DocumentUnit
 from aixmeg.data.indexed import TokenStream
 from aixmeg.data.sidecar import NTP, ROW, load_array
 from aixmeg.errors import UserError
@@ -67,6 +69,29 @@ class Labels:
         for low, high, value in zip((first - start).tolist(), (end - start).tolist(), values, strict=True):
             painted[max(low, 0) : max(high, 0)] = value
         return painted
+
+    def documents(self, start: int, stop: int, unit: DocumentUnit) -> list[tuple[int, int]]:
+        """The examples, or repositories, of the stream positions [start, stop), a (first position, number) per file."""
+        between = self._between(start, stop)
+        rows = self.rows[between]
+        begins = np.maximum(self._stream.starts[rows["document"]] + rows["offset"], start)
+        # An example is named by its first row, which stands as many rows before as it has files before this one.
+        examples = np.arange(between.start, between.stop) - rows["place"]
+        return list(zip(begins.tolist(), (examples if unit == "example" else rows["document"]).tolist(), strict=True))
+
+    def document_starts(self, pieces: Iterable[tuple[int, int]], unit: DocumentUnit, *, size: int) -> np.ndarray:
+        """Where documents begin in a sample of `size` tokens that is put together from pieces, (position, length) each:
+        int64, from 0; padding behind the last piece is one more."""
+        found, at, last = [], 0, None
+        for start, length in pieces:
+            for begin, number in self.documents(start, start + length, unit):
+                if number != last:
+                    found.append(at + begin - start)
+                    last = number
+            at += length
+        if at < size:
+            found.append(at)
+        return np.array(found, np.int64)
 
     def _between(self, start: int, stop: int) -> slice:
         """Rows with a token in [start, stop)."""

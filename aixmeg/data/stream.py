@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from aixmeg.config import PackingConfig
+from aixmeg.config.sections import DocumentUnit
 from aixmeg.data.epoch import Blocks, EpochStream
 from aixmeg.data.indexed import TokenStream
 from aixmeg.data.labels import KIND_MIDDLE, KIND_NONE, KIND_NTP, Labels
@@ -131,6 +132,20 @@ class TrainDataset:
             filled += length
         return kinds[1:]
 
+    def documents(self, index: int, unit: DocumentUnit) -> np.ndarray:
+        """Where examples or repositories begin among the inputs of sample `index`, int64, from 0.
+
+        Raises:
+            UserError: no sidecar tells them.
+        """
+        if self._labels is None:
+            raise UserError(
+                f"{self.stream.token_file} has no .examples.npy beside it, which tells documents apart; build it with "
+                "`aixmeg data build`, or set train.document_mask to null"
+            )
+        starts = self._labels.document_starts(self.pieces(index), unit, size=self.seq_length + 1)
+        return starts[starts < self.seq_length]
+
     def place(self, index: int) -> tuple[int, int]:
         """Epoch of a sample, and its window in that epoch."""
         if index < 0:
@@ -180,6 +195,13 @@ class ValidDataset:
         tokens = np.zeros(self.seq_length + 1, np.int64)
         tokens[: len(piece)] = piece
         return tokens, self._labelled(index, self._labels.kinds)
+
+    def documents(self, index: int, unit: DocumentUnit) -> np.ndarray:
+        """Where examples or repositories begin among the inputs of window `index`, int64, from 0."""
+        start = index * self.seq_length
+        length = min(self.seq_length + 1, self.stream.total - start)
+        starts = self._labels.document_starts([(start, length)], unit, size=self.seq_length + 1)
+        return starts[starts < self.seq_length]
 
     def languages_of(self, index: int) -> np.ndarray:
         """The language of each label of window `index` that counts, uint16 [S]: its number in `languages`, from 1."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aixmeg.config.sections import DocumentUnit
 from aixmeg.data.stream import TrainDataset
 
 
@@ -47,6 +48,11 @@ class Turns:
         """What the labels of sample `index` are, uint8 [S]."""
         dataset, inner = self._place(index)
         return dataset.kinds(inner)
+
+    def documents(self, index: int, unit: DocumentUnit) -> np.ndarray:
+        """Where examples or repositories begin among the inputs of sample `index`, int64, from 0."""
+        dataset, inner = self._place(index)
+        return dataset.documents(inner, unit)
 
     def _place(self, index: int) -> tuple[TrainDataset, int]:
         if index < 0:

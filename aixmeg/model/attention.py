@@ -17,9 +17,10 @@ from torch.distributed import ProcessGroup
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
+from aixmeg.model.documents import attend_by_document, check_table, position_ids
 from aixmeg.ops.products import widened
 from aixmeg.ops.rotary import rotary_qkv, rotary_tables
-from aixmeg.parallel.context import chunk_ends, gather_sequence, local_positions
+from aixmeg.parallel.context import chunk_ends, gather_sequence, local_part, local_positions
 
 
 class RotarySelfAttention(SelfAttention):
@@ -27,6 +28,13 @@ class RotarySelfAttention(SelfAttention):
 
     megatron-core has no slot for the rotary embedding, so the model is built with `position_embedding_type="none"`.
     """
+
+    def forward(self, hidden_states: Tensor, attention_mask: Tensor | None, *args: Any, **kwargs: Any) -> Any:
+        """As megatron-core's; positions of queries and keys may depend on the documents that the mask names."""
+        if isinstance(self.core_attention, RotaryAttention):
+            check_table(attention_mask)
+            self.core_attention.documents = attention_mask
+        return super().forward(hidden_states, attention_mask, *args, **kwargs)  # type: ignore[arg-type]
 
     def get_query_key_value_tensors(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         """`[s, b, h]` → q `[s, b, np, hn]`, k and v `[s, b, ng, hn]`, rotated where `RotaryAttention` reads them.
@@ -44,10 +52,14 @@ class RotaryAttention(MegatronModule):
     """Attends with queries and keys that it has rotated (Su et al., arXiv 2104.09864; half-split as in Hugging Face's
     Llama) when `RotarySelfAttention`, which it serves, split them from the projection.
 
-    Positions are those of the sequence, 0 to s - 1. torch's fused attention never holds the `s x s` scores, which the
+    Positions are those of the sequence, 0 to s - 1, and attention is causal over it, unless the attention mask is a
+    table of documents (`aixmeg.model.documents`). torch's fused attention never holds the `s x s` scores, which the
     stock module of the local spec does. With context parallelism (`aixmeg.parallel.context`) this rank's queries are
     two chunks of the sequence, and each attends to the gathered keys up to its own end.
     """
+
+    documents: Tensor | None = None
+    """Of the micro-batch whose queries and keys are rotated next."""
 
     def __init__(
         self, config: TransformerConfig, *, rotary_base: float, max_sequence_length: int, **slot_arguments: Any
@@ -63,11 +75,16 @@ class RotaryAttention(MegatronModule):
     def rotated(self, mixed_qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`[s, b, ng, (np/ng + 2) * hn]` → q `[s, b, np, hn]`, k and v `[s, b, ng, hn]`."""
         head_size: int = self.config.kv_channels  # type: ignore[assignment] (megatron-core has filled it in)
-        group, positions = self._context, None
+        group, device = self._context, mixed_qkv.device
         length = mixed_qkv.shape[0] * (1 if group is None else group.size())
-        if group is not None:
-            positions = _positions(length, group.rank(), group.size(), mixed_qkv.device)
-        tables = _tables(max(length, self.max_sequence_length), head_size, self.rotary_base, mixed_qkv.device)
+        positions = None if self.documents is None else position_ids(self.documents, length, mixed_qkv.shape[1])
+        if positions is not None:  # [s, b]
+            if group is not None:
+                positions = local_part(positions, 0, rank=group.rank(), size=group.size())
+            positions = positions.to(device)
+        elif group is not None:
+            positions = _positions(length, group.rank(), group.size(), device)
+        tables = _tables(max(length, self.max_sequence_length), head_size, self.rotary_base, device)
         return rotary_qkv(mixed_qkv, *tables, positions=positions)
 
     def forward(
@@ -81,21 +98,27 @@ class RotaryAttention(MegatronModule):
         attention_bias: Tensor | None = None,
         packed_seq_params: Any = None,
     ) -> Tensor:
-        """Attention output `[s, b, np * hn]`.
+        """Attention output `[s, b, np * hn]`; `attention_mask` is a table of documents `[documents, 4]`, or None.
 
         Raises:
-            ValueError: a mask, a bias or packed sequences were given, which causal attention would ignore.
+            ValueError: another mask, a bias or packed sequences were given, which causal attention would ignore.
         """
-        if attention_mask is not None or attention_bias is not None or packed_seq_params is not None:
-            raise ValueError("this attention is causal over whole sequences: masks and packing are not read")
+        check_table(documents := attention_mask)
+        if attention_bias is not None or packed_seq_params is not None:
+            raise ValueError("this attention is causal over whole sequences: a bias and packing are not read")
         if self._context is None:
+            if documents is not None:
+                return attend_by_document(self._attend, query, key, value, documents)
             return self._attend(query, key, value)
         keys, values = gather_sequence(torch.cat((key, value), dim=-1), self._context).chunk(
             2, dim=-1
         )  # [s, b, ng, hn]
         ends = chunk_ends(len(keys), rank=self._context.rank(), size=self._context.size())
-        parts = zip(query.chunk(2), ends, strict=True)
-        return torch.cat([self._attend(part, keys[:end], values[:end]) for part, end in parts])
+        parts = list(zip(query.chunk(2), ends, strict=True))
+        if documents is None:
+            return torch.cat([self._attend(part, keys[:end], values[:end]) for part, end in parts])
+        attend = functools.partial(attend_by_document, self._attend)
+        return torch.cat([attend(part, keys, values, documents, first=end - len(part)) for part, end in parts])
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """`[s, b, np, hn]` queries at the end of as many or more keys → `[s, b, np * hn]`."""

@@ -77,7 +77,8 @@ class CodeModel(GPTModel):
         **kwargs: Any,
     ) -> Tensor:
         """`[b, s]` tokens → loss `[b, s]` fp32 with `labels=`, else logits `[b, s, v/tp]`; hidden states where the
-        chunk is not the last. `position_ids` and the mask are not read: attention is causal from position 0."""
+        chunk is not the last. The mask is a table of documents (`aixmeg.model.documents`); without one, attention is
+        causal from position 0. `position_ids` are not read."""
         return super().forward(input_ids, position_ids, attention_mask, *args, **kwargs)  # type: ignore[arg-type]
 
     def _postprocess(self, hidden_states: Tensor, *args: Any, labels: Tensor | None = None, **kwargs: Any) -> Tensor:

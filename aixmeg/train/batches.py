@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from aixmeg.parallel.context import local_part
+from aixmeg.train.documents import DocumentMask, Source
 
 
-class Samples(Protocol):
+class Samples(Source, Protocol):
     """What training needs of a dataset: sample i as seq_length + 1 token ids."""
 
     def __getitem__(self, index: int, /) -> np.ndarray:
@@ -45,6 +46,8 @@ class Batch:
     labels: Tensor  # [b, s] int64, the next token of each position
     counted: Tensor | None = None  # [b, s] bool, False for padding; None when all labels count
     kinds: Tensor | None = None  # [b, s] uint8, what each label is; None where nothing asks
+    documents: Tensor | None = dataclasses.field(default=None, metadata={"whole": True})
+    """Of whole sequences, on the host (`aixmeg.model.documents`); None where attention crosses documents."""
     share: float = 1.0
     """What the mean over this micro-batch's counted labels weighs in the step, times the number of micro-batches: 1
     where all hold equally many."""
@@ -66,7 +69,7 @@ class Batch:
         cut = {
             field.name: local_part(value, 1, rank=rank, size=size)
             for field in dataclasses.fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            if isinstance(value := getattr(self, field.name), Tensor) and not field.metadata.get("whole")
         }
         whole = self.labels.numel() if self.counted is None else int(self.counted.sum())
         return dataclasses.replace(self, **cut, whole=whole)
@@ -97,6 +100,7 @@ def micro_batches(
     micro_batch_size: int,
     device: torch.device,
     step: Sequence[int] | None = None,
+    mask: DocumentMask | None = None,
 ) -> Iterator[Batch]:
     """The micro-batches of one rank and step, in order.
 
@@ -106,6 +110,7 @@ def micro_batches(
         micro_batch_size: b.
         device: where the tensors go.
         step: the samples of all ranks, over which labels are counted; None means `samples`.
+        mask: which documents attention keeps apart; None for none.
     """
     step = samples if step is None else step
     lengths = np.array([dataset.filled(index) for index in step])
@@ -114,6 +119,8 @@ def micro_batches(
         kinds = [dataset.kinds(index) for index in chosen]
         batch = make_batch([dataset[index] for index in chosen], device, kinds=kinds)
         width = batch.labels.shape[1]
+        if mask is not None:
+            batch = dataclasses.replace(batch, documents=mask.table(dataset, chosen, width))
         if (lengths == width + 1).all():
             yield batch
             continue

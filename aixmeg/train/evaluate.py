@@ -5,6 +5,7 @@ Shapes: `b` micro-batch, `s` sequence.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from aixmeg.data.labels import KIND_NONE
 from aixmeg.data.stream import ValidDataset
 from aixmeg.train.batches import Batch, make_batch
 from aixmeg.train.build import Training
+from aixmeg.train.documents import DocumentMask
 from aixmeg.train.kinds import KINDS, means_by_kind, sums_by_kind
 from aixmeg.train.step import run_schedule
 
@@ -109,7 +111,15 @@ def _rank_batches(training: Training, dataset: ValidDataset, windows: Sequence[i
     rows = [(*dataset[window], dataset.languages_of(window)) for window in mine]
     tokens, kinds = dataset[windows[0]]
     rows += [(tokens, np.full_like(kinds, KIND_NONE), np.zeros(len(kinds), np.uint16))] * (per_rank - len(rows))
-    return [_valid_batch(rows[start : start + size], training.device) for start in range(0, per_rank, size)]
+    batches = [_valid_batch(rows[start : start + size], training.device) for start in range(0, per_rank, size)]
+    mask = DocumentMask.of(training.config.train)
+    if mask is None:
+        return batches
+    whole = [*mine, *[windows[0]] * (per_rank - len(mine))]
+    tables = [
+        mask.table(dataset, whole[start : start + size], dataset.seq_length) for start in range(0, per_rank, size)
+    ]
+    return [dataclasses.replace(batch, documents=table) for batch, table in zip(batches, tables, strict=True)]
 
 
 def _valid_batch(rows: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], device: torch.device) -> ValidBatch:
@@ -124,7 +134,7 @@ def _valid_forward(languages: int) -> Any:
 
     def forward(batches: Iterator[ValidBatch], model: Any) -> tuple[Tensor, Any]:
         batch = next(batches)
-        losses = model(batch.tokens, labels=batch.labels)  # [b, s] on the last stage
+        losses = model(batch.tokens, attention_mask=batch.documents, labels=batch.labels)  # [b, s] on the last stage
 
         def split(losses: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             assert batch.kinds is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 from aixmeg.nvml.sampler import Sampler
 from aixmeg.train.batches import Batch, micro_batches, rank_samples, step_samples
 from aixmeg.train.build import Training
+from aixmeg.train.documents import DocumentMask
 from aixmeg.train.evaluate import evaluate
 from aixmeg.train.goodput import Events
 from aixmeg.train.health import Health
@@ -120,8 +121,11 @@ def step_batches(training: Training, inputs: Inputs, skipped: Skipped, step: int
     options, topology = training.config.train, training.topology
     samples = skipped.samples(step_samples(step - 1, global_batch_size=options.global_batch_size))
     mine = rank_samples(samples, dp_rank=topology.dp_rank, dp_size=topology.dp_size)
-    size, device = options.micro_batch_size, training.device
-    return samples, list(micro_batches(inputs.train, mine, micro_batch_size=size, device=device, step=samples))
+    batches = micro_batches(
+        inputs.train, mine, micro_batch_size=options.micro_batch_size, device=training.device, step=samples,
+        mask=DocumentMask.of(options),
+    )  # fmt: skip
+    return samples, list(batches)
 
 
 def _go_back(back: Recovered, health: Health) -> tuple[int, Skipped]:

@@ -17,7 +17,7 @@ from aixmeg.train.batches import step_samples
 from aixmeg.train.folders import Manifest
 from aixmeg.train.skip import Skipped
 
-_EXACT = ("seed", "global_batch_size", "precision")
+_EXACT = ("seed", "global_batch_size", "precision", "document_mask")
 """Options of `train` that decide the numbers of the following steps."""
 _ANY_WEIGHTS = (
     "layer_set", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "fp8_keep_weights",

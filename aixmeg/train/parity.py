@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from aixmeg.config import Config, ModelConfig, OptimizerConfig, ParallelConfig, TokenizerConfig, TrainConfig
+from aixmeg.config.sections import DocumentUnit
 from aixmeg.model.names import named_parameters, parameter_table, unshard
 from aixmeg.parallel.topology import Topology
 from aixmeg.train.batches import micro_batches, rank_samples, step_samples
@@ -115,6 +116,9 @@ class _Samples:
 
     def filled(self, index: int, /) -> int:
         return MODEL.seq_length + 1 - int(np.random.default_rng((2, index)).integers(0, MODEL.seq_length // 3))
+
+    def documents(self, index: int, unit: DocumentUnit, /) -> np.ndarray:
+        return np.array([0])
 
     def kinds(self, index: int, /) -> np.ndarray:
         kinds = np.random.default_rng((3, index)).integers(0, 3, MODEL.seq_length).astype(np.uint8)

@@ -108,7 +108,7 @@ def run_schedule(
 
 def _train_forward(batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
     batch = next(batches)
-    losses = model(batch.tokens, labels=batch.labels)  # [b, s] on the last stage
+    losses = model(batch.tokens, attention_mask=batch.documents, labels=batch.labels)  # [b, s] on the last stage
 
     chunk: Any = unwrap_model(model)
     z_losses: Tensor | None = chunk.z_losses  # [b, s] of the losses just made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,10 +67,48 @@ def test_every_label_of_a_sample_has_its_kind(tmp_path_factory, documents, seq_l
                 assert kind_here[place] == expected[token], (place, token)
 
 
+@example([[("ntp", 3), ("ntp", 30)]], 24, True)  # the end of a cut text behind another one
+@example([[("psm", (30, 4, 30)), ("ntp", 3)]], 24, True)  # a shortened example is one, of three pieces
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.lists(examples, min_size=1, max_size=6), min_size=1, max_size=5), st.integers(6, 40), st.booleans())
+def test_documents_of_a_sample_begin_where_another_example_or_repository_stands(
+    tmp_path_factory, documents, seq_length, packed
+):
+    written = Written(tmp_path_factory.mktemp("d"), documents)
+    packing = PackingConfig(policy="best_fit" if packed else "none")
+    if packed:
+        write_plan(written.prefix, seq_length=seq_length, special=SPECIAL)
+    try:
+        dataset = TrainDataset(written.prefix, seq_length=seq_length, seed=3, vocab_size=100_000, packing=packing)
+    except UserError:  # too few tokens for a sample
+        return
+    lengths = [len(ids) for _, ids, _ in written.examples]
+    repositories = np.repeat(np.arange(len(documents)), [len(document) for document in documents])
+    number: dict[Any, np.ndarray] = {
+        "example": np.repeat(np.arange(len(lengths)), lengths),
+        "repository": np.repeat(repositories, lengths),
+    }
+    for unit, of_token in number.items():
+        held_out = ValidDataset(written.prefix, seq_length=seq_length, vocab_size=100_000)
+        windows: list[tuple[Any, int, Any]] = [
+            (dataset, index, dataset.pieces(index)) for index in range(dataset.samples_per_epoch)
+        ]
+        for index in range(len(held_out)):
+            start = index * seq_length
+            windows.append((held_out, index, [(start, min(seq_length + 1, sum(lengths) - start))]))
+        for source, index, pieces in windows:
+            inside = [int(of_token[start + place]) for start, length in pieces for place in range(length)]
+            inside += [-1] * (seq_length + 1 - len(inside))
+            expected = [place for place in range(seq_length) if place == 0 or inside[place] != inside[place - 1]]
+            assert source.documents(index, unit).tolist() == expected
+
+
 def test_foreign_data_has_no_kinds_and_a_sidecar_of_other_data_is_refused(tmp_path):
     prefix = write_stream(tmp_path / "train", numbered([30]))
     dataset = TrainDataset(prefix, seq_length=5, seed=0, vocab_size=100)
     assert not any(dataset.kinds(index).any() for index in range(5))
+    with pytest.raises(UserError, match=r"no \.examples\.npy beside it.*train\.document_mask to null"):
+        dataset.documents(0, "example")
     (tmp_path / "other").mkdir()
     other = Written(tmp_path / "other", [[("ntp", 3)]])
     other.prefix.with_name("train.examples.npy").rename(tmp_path / "train.examples.npy")

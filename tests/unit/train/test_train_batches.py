@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,9 @@ class Numbers:
 
     def filled(self, index, /):
         return 4
+
+    def documents(self, index, unit, /):
+        return np.arange(1 + index % 3)
 
     def kinds(self, index, /):
         return np.array([index % 3, 0, (index + 1) % 3], np.uint8)
@@ -38,6 +43,21 @@ def test_labels_are_the_next_tokens():
     assert batch.labels.tolist() == [[1, 2, 3], [71, 72, 73]]
     assert batch.tokens.is_contiguous()
     assert batch.labels.is_contiguous()
+
+
+def test_documents_of_each_micro_batch_go_whole_to_every_context_parallel_rank():
+    from aixmeg.train.documents import DocumentMask
+
+    mask = DocumentMask(unit="example", reset_position_ids=True)
+    made = micro_batches(Numbers(), range(4), micro_batch_size=2, device=torch.device("cpu"), mask=mask)
+    tables = [batch.documents.tolist() for batch in made if batch.documents is not None]
+    assert tables == [
+        [[0, 0, 3, 0], [1, 0, 1, 0], [1, 1, 3, 0]],
+        [[0, 0, 1, 0], [0, 1, 2, 0], [0, 2, 3, 0], [1, 0, 3, 0]],
+    ]
+    batch = make_batch([np.arange(5)], torch.device("cpu"))
+    whole = dataclasses.replace(batch, documents=torch.tensor([[0, 0, 4, 0]]))
+    assert whole.part(rank=1, size=2).documents is whole.documents
 
 
 class Padded(Numbers):

@@ -1,0 +1,90 @@
+"""Attention inside documents, in layouts that cut the sequence, the layers or the heads, equals one rank's."""
+
+import numpy as np
+from launch import run_function
+from train_ranks import changed, make_inputs, read_metrics, run_ranks, tiny_config, train_rank, train_ranks
+
+from aixmeg.train import parity
+from aixmeg.train.documents import DocumentMask
+
+STEPS = 3
+LAYOUTS = (("TP2+SP", "selective"), ("PP2 x VPP2", "full"), ("CP2", "none"), ("CP2", "full"), ("DP2", "none"))
+
+
+class Documents(parity._Samples):
+    """One to five documents in each sample."""
+
+    def documents(self, index, unit, /):
+        rng = np.random.default_rng((4, index))
+        inner = rng.choice(np.arange(1, parity.MODEL.seq_length), rng.integers(0, 5), replace=False)
+        return np.sort(np.append(inner, 0))
+
+
+def courses(cases, mask):
+    """Losses and gradient norms of each case."""
+    import torch
+
+    from aixmeg.parallel.topology import Topology
+    from aixmeg.train.batches import micro_batches, rank_samples, step_samples
+    from aixmeg.train.build import build_training
+    from aixmeg.train.step import train_step
+
+    found = []
+    for case in cases:
+        config = case.config()
+        topology = Topology.create(config.parallel, config.train.seed)
+        training, device = build_training(config, topology, torch.device("cpu")), torch.device("cpu")
+        with torch.no_grad():  # attention that is far from even
+            for model in training.models:
+                for name, parameter in model.named_parameters():
+                    if "linear_qkv" in name and "norm" not in name:
+                        parameter.mul_(10.0)
+        numbers = []
+        for step in range(STEPS):
+            samples = step_samples(step, global_batch_size=8)
+            mine = rank_samples(samples, dp_rank=topology.dp_rank, dp_size=topology.dp_size)
+            batches = micro_batches(Documents(), mine, micro_batch_size=2, device=device, step=samples, mask=mask)
+            result = train_step(training, list(batches), lr=1e-3)
+            numbers.append((result.loss, result.grad_norm))
+        found.append(numbers)
+        topology.destroy()
+    return found
+
+
+def test_layouts_train_as_one_rank():
+    mask = DocumentMask(unit="example", reset_position_ids=True)
+    ((alone,),) = run_function(courses, 1, [parity.ALONE], mask)
+    ((crossing,),) = run_function(courses, 1, [parity.ALONE], None)
+    assert np.abs(np.array(alone) - crossing).max() > 1e-3, "the mask must matter, or equal losses prove nothing"
+    cases = [parity.Case(layout=layout, ranks=2, recompute=recompute) for layout, recompute in LAYOUTS]
+    first, second = run_function(courses, 2, cases, mask)
+    assert first == second
+    for case, numbers in zip(cases, first, strict=True):
+        np.testing.assert_allclose(numbers, alone, rtol=parity.LOSS, err_msg=str(case))
+
+
+def test_the_command_trains_and_validates_inside_documents(tmp_path):
+    make_inputs(tmp_path)
+    # Weights that stay, so that losses differ by the mask alone.
+    plain = changed(tiny_config(tmp_path, steps=2), optimizer={"lr": 1e-20, "min_lr": 1e-20})
+    runs = []
+    for mask in (None, "example", "repository"):
+        config = changed(plain, train={"document_mask": mask}, paths={"run": tmp_path / f"run-{mask}"})
+        train_ranks(config, 1, log=tmp_path / "log")
+        run = config.paths.at("run")
+        records = [*read_metrics(run, "train", ("loss",)), *read_metrics(run, "valid", ("ntp_loss", "middle_loss"))]
+        runs.append([value for _, *values in records for value in values])
+    none, example, repository = np.array(runs)
+    assert none.shape == (4,)
+    assert (np.abs(none - example) > 1e-5).all()
+    assert (np.abs(none - example) > np.abs(none - repository)).all()  # a repository holds six examples
+    assert (np.abs(none - repository)[:2] > 1e-7).any()
+
+
+def test_another_mask_is_refused_on_resume(tmp_path):
+    make_inputs(tmp_path)
+    config = tiny_config(tmp_path, steps=2)
+    train_ranks(config, 1, log=tmp_path / "log")
+    log = tmp_path / "refused"
+    assert run_ranks(train_rank, 1, changed(config, train={"document_mask": "example"}), True, log=log) == [2]
+    assert "train.document_mask was None, is now 'example'" in (tmp_path / "refused.0").read_text()
