@@ -16,8 +16,8 @@ class WatchConfig:
     for ever."""
     hang_timeout: float = 480.0
     """Seconds that a rank may stay in one part of a step before the job hangs: longer than the longest step, and below
-    the 600 after which the process groups give up without naming anyone; eight times as long while starting and while
-    saving. 0 disables."""
+    the 600 after which the process groups give up without naming anyone; eight times as long while starting, evaluating
+    and saving. 0 disables."""
     slow_window: int = 50
     """Steps over which a rank's own time is compared with the others'; 0 disables."""
     slow_share: float = 0.2

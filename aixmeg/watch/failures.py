@@ -72,6 +72,8 @@ def block(failure: Failure, folder: Path | None) -> str:
     lines = [f"aixmeg: {failure.line()}"]
     if failure.others:
         lines.append(f"  with it: ranks {', '.join(map(str, failure.others))}")
+    if failure.kind == "hung":
+        lines.append("  where a step may take so long, raise watch.hang_timeout")
     if failure.ranks > 1:
         kept = "" if folder is None else f"; what each was doing is in {folder}"
         lines.append(f"  the other ranks leave with status {LEFT}{kept}")

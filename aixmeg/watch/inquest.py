@@ -23,7 +23,7 @@ SETTLE = 0.5
 """Seconds after a first cause in which others count as failed with it."""
 ANSWER = 5.0
 """Seconds that ranks have for saying what they are doing when the job hangs, or `hang_timeout` if that is shorter."""
-PATIENT = {"start": 8.0, "checkpoint": 8.0}
+PATIENT = {"start": 8.0, "evaluation": 8.0, "checkpoint": 8.0}
 """Parts of a training that may take so many times `hang_timeout`."""
 _ORDER = ("start", "data", "forward_backward", "evaluation", "checkpoint", "end")
 _WITHOUT_A_WORD = "without a word; killed (SIGKILL, out of memory) or left by itself"

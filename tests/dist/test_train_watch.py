@@ -13,6 +13,7 @@ from launch import ROOT, free_port
 from train_ranks import changed, kill, make_inputs, start_ranks, tiny_config, train_rank
 
 from aixmeg.config import ParallelConfig, dump_config
+from aixmeg.errors import UserError
 from aixmeg.watch.failures import LEFT, read_failures
 
 SOON = 8.0
@@ -142,7 +143,17 @@ def test_an_exception_is_shown_once(root):
     assert "IndexError: sample 7 is gone" in files["rank-1.txt"]
 
 
-def train_into_error(config):
+def test_an_explained_error_of_one_rank_is_shown_once(root):
+    config = endless(root, "refused")
+    ranks = start_ranks(train_into_error, 2, config, UserError, log=root / "refused.log")
+    assert statuses(ranks, 60) == [LEFT, 2]
+    zero, one = logs(root, config, 2)
+    assert zero.count("aixmeg: ") == zero.count("failed in the data of step 3: sample 7 is gone") == 1
+    assert one == ""
+    assert kept(config)[0].kind == "refused"
+
+
+def train_into_error(config, kind=IndexError):
     """Rank 1 cannot read the data of step 3."""
     from aixmeg.train import loop
 
@@ -150,7 +161,7 @@ def train_into_error(config):
 
     def step_batches(training, inputs, skipped, step):
         if step == 3 and os.environ["RANK"] == "1":
-            raise IndexError("sample 7 is gone")
+            raise kind("sample 7 is gone")
         return original(training, inputs, skipped, step)
 
     loop.step_batches = step_batches

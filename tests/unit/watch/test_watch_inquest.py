@@ -100,7 +100,9 @@ def test_ended_well_is_no_death():
     assert not one.hanging(100.0)
 
 
-@pytest.mark.parametrize(("phase", "limit"), [("data", 20.0), ("checkpoint", 160.0), ("start", 160.0)])
+@pytest.mark.parametrize(
+    ("phase", "limit"), [("data", 20.0), ("evaluation", 160.0), ("checkpoint", 160.0), ("start", 160.0)]
+)
 def test_standing_still_is_a_hang_after_the_time_of_its_phase(phase, limit):
     one = inquest(silence=0.0)
     one.heard(2, {"step": 7, "phase": phase, "age": limit - 1}, 0.0)

@@ -78,5 +78,6 @@ def test_what_the_log_gets(tmp_path):
     assert block(HUNG, tmp_path) == (
         "aixmeg: rank 3 of 8 (host n2, pid 40, GPU 1) hung in the data of step 58: the others wait\n"
         "  with it: ranks 4, 5\n"
+        "  where a step may take so long, raise watch.hang_timeout\n"
         f"  the other ranks leave with status 3; what each was doing is in {tmp_path}"
     )
