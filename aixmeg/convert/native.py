@@ -1,18 +1,20 @@
-"""Models of one process in fp32: from a run's checkpoint, or from a Hugging Face folder through the name table."""
+"""Models in fp32, of one process or cut over several, from a run's checkpoint or from a Hugging Face folder."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from aixmeg.config import Config, ModelConfig, ParallelConfig, TokenizerConfig, load_config
+from aixmeg.config.layout import layout_conflicts
 from aixmeg.convert.checkpoint_reader import CheckpointWeights
 from aixmeg.convert.hf_config import read_model_config
 from aixmeg.convert.mapping import from_hf
@@ -38,17 +40,22 @@ class Native:
 
 
 @contextlib.contextmanager
-def open_model(folder: Path) -> Iterator[Native]:
+def open_model(folder: Path, *, share: bool = False) -> Iterator[Native]:
     """Load either kind of folder.
+
+    Args:
+        folder: Hugging Face folder or run directory.
+        share: whether the processes that torchrun, mpirun or srun started together hold a part of each layer
+            (tensor parallelism); otherwise this one holds all of it, whatever started it.
 
     Raises:
         UserError: the folder is missing or is neither kind, or what is in it does not fit together.
     """
     if (folder / "config.json").exists():
-        with open_hf(folder) as native:
+        with open_hf(folder, share=share) as native:
             yield native
     elif (folder / "config.yaml").exists():
-        with open_run(folder) as native:
+        with open_run(folder, share=share) as native:
             yield native
     else:
         what = "is neither a Hugging Face folder nor a run directory" if folder.is_dir() else "does not exist"
@@ -59,7 +66,7 @@ def open_model(folder: Path) -> Iterator[Native]:
 
 
 @contextlib.contextmanager
-def open_run(run: Path, *, step: int | None = None) -> Iterator[Native]:
+def open_run(run: Path, *, step: int | None = None, share: bool = False) -> Iterator[Native]:
     """Load a checkpoint of a run, whatever parallel layout wrote it; the newest by default.
 
     Raises:
@@ -67,12 +74,14 @@ def open_run(run: Path, *, step: int | None = None) -> Iterator[Native]:
     """
     config = read_run_config(run)
     tokenizer = read_tokenizer(run / "tokenizer", config.model)
-    with run_model(run, config, step) as (model, source):
+    with run_model(run, config, step, share=share) as (model, source):
         yield Native(model, config, tokenizer, source)
 
 
 @contextlib.contextmanager
-def run_model(run: Path, config: Config, step: int | None = None) -> Iterator[tuple[CodeModel, str]]:
+def run_model(
+    run: Path, config: Config, step: int | None = None, *, share: bool = False
+) -> Iterator[tuple[CodeModel, str]]:
     """The model of a run's checkpoint, and the checkpoint's name.
 
     The weights are read here, not by megatron-core, whose loading unpickles whatever the checkpoint's table of contents
@@ -86,13 +95,21 @@ def run_model(run: Path, config: Config, step: int | None = None) -> Iterator[tu
     checkpoint = latest_checkpoint(run, step)
     check_model(checkpoint, read_manifest(checkpoint)["model"], config.model)
     weights = CheckpointWeights(checkpoint)
-    with _one_process(config) as (model, _):
-        parameters = by_global_name(model, config.model)
-        _check_names(set(parameters), set(weights), checkpoint)
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(weights[name])
+    with _for_evaluation(config, share=share) as (model, topology):
+        _check_names(set(by_global_name(model, config.model)), set(weights), checkpoint)
+        _fill(model, config.model, topology, weights.items())
         yield model, checkpoint.name
+
+
+@torch.no_grad()
+def _fill(model: CodeModel, section: ModelConfig, topology: Topology, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """This rank's part of each whole tensor, which are read one at a time."""
+    from aixmeg.model.names import named_parameters, parameter_table, shard
+
+    known = {info.name: (info, parameter) for info, parameter in named_parameters(model, parameter_table(section))}
+    for name, tensor in weights:
+        info, parameter = known[name]
+        parameter.copy_(shard(info, tensor, tp_rank=topology.tp_rank, tp_size=topology.tp_size))
 
 
 def _check_names(wanted: set[str], found: set[str], checkpoint: Path) -> None:
@@ -104,7 +121,7 @@ def _check_names(wanted: set[str], found: set[str], checkpoint: Path) -> None:
 
 
 @contextlib.contextmanager
-def open_hf(folder: Path) -> Iterator[Native]:
+def open_hf(folder: Path, *, share: bool = False) -> Iterator[Native]:
     """Load a Llama folder that has our tokenizer.
 
     Raises:
@@ -114,11 +131,8 @@ def open_hf(folder: Path) -> Iterator[Native]:
     config = Config(model=section, tokenizer=TokenizerConfig(vocab_size=section.vocab_size))
     tokenizer = read_tokenizer(folder, section)
     weights = SafetensorsFolder(folder)
-    with _one_process(config) as (model, _):
-        parameters = by_global_name(model, section)
-        with torch.no_grad():
-            for name, tensor in from_hf(weights, section):
-                parameters[name].copy_(tensor)
+    with _for_evaluation(config, share=share) as (model, topology):
+        _fill(model, section, topology, from_hf(weights, section))
         yield Native(model, config, tokenizer, folder.name)
 
 
@@ -182,29 +196,34 @@ def read_tokenizer(folder: Path, model: ModelConfig) -> CodeTokenizer:
 
 
 @contextlib.contextmanager
-def _one_process(config: Config) -> Iterator[tuple[CodeModel, Topology]]:
-    """An fp32 model of this process alone, in evaluation mode, its weights not yet set.
+def _for_evaluation(config: Config, *, share: bool) -> Iterator[tuple[CodeModel, Topology]]:
+    """An fp32 model of this process alone or of all that were started, in evaluation mode, its weights not yet set.
 
     fp32 holds every bf16 weight exactly, so nothing is lost between a checkpoint and a file.
+
+    Raises:
+        UserError: the model cannot be cut into as many parts as there are processes.
     """
     from aixmeg.parallel import launch
 
-    here = launch.discover({})  # whatever started this process, it works alone
+    here = launch.discover() if share else launch.discover({})
     from aixmeg.model.builder import build_model  # after aixmeg.parallel, which prepares megatron-core
     from aixmeg.parallel.topology import Topology
 
-    alone = dataclasses.replace(
+    whole = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, fp8=None),
-        parallel=ParallelConfig(),
+        parallel=ParallelConfig(tensor_model_parallel_size=here.world_size),
         train=dataclasses.replace(config.train, precision="fp32"),
     )
+    if problems := list(layout_conflicts(whole)) if share else []:
+        raise UserError(f"the model cannot be cut over the {here.world_size} processes: {'; '.join(problems)}")
     launch.start(here)
     try:
-        topology = Topology.create(alone.parallel, alone.train.seed)
+        topology = Topology.create(whole.parallel, whole.train.seed)
         try:
             # Built without memory first: every weight is about to be read, so initial ones would be drawn for nothing.
-            (model,) = build_model(alone, topology, device="meta")
+            (model,) = build_model(whole, topology, device="meta")
             yield model.to_empty(device=here.device).eval(), topology
         finally:
             topology.destroy()

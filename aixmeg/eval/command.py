@@ -14,7 +14,7 @@ from typing import Any, Literal
 from aixmeg import __version__
 from aixmeg.errors import UserError
 from aixmeg.eval.benchmarks import BENCHMARKS
-from aixmeg.eval.completers import GenerateSettings, open_completer
+from aixmeg.eval.completers import GenerateSettings, followed, open_completer
 from aixmeg.eval.page import render
 from aixmeg.eval.run import Progress, check_names, complete_all, score_all, summarise
 from aixmeg.eval.sandbox import Mode, Sandbox
@@ -44,6 +44,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate `model` on a benchmark; the same command goes on where it was interrupted.
 
+    Started as several processes (torchrun), they share a folder's model, and the first one does all else; the others
+    return nothing.
+
     Raises:
         UserError: bad options or records, no model, no sandbox, or another evaluation in `out`.
     """
@@ -56,6 +59,8 @@ def evaluate(
     tasks = benchmark.read(data)
     check_names(tasks, data)
     tasks = tasks[:limit]
+    if followed(model, settings):
+        return {}
     workers = workers or max(1, min(8, len(os.sched_getaffinity(0))))
     with Sandbox(sandbox, benchmark.limits, remember=True) as box, _progress() as progress:
         if benchmark.executes:

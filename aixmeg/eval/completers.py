@@ -78,10 +78,23 @@ def open_completer(model: str, settings: GenerateSettings, *, workers: int) -> I
     elif model.startswith(("http://", "https://")):
         yield _Endpoint(model, settings, workers)
     else:
-        from aixmeg.convert.native import open_model  # loads torch
+        from aixmeg.generate.ranks import lead  # loads torch
 
-        with open_model(Path(model)) as native:
+        with lead(Path(model), dtype=settings.dtype) as native:
             yield _Folder(native, settings)
+
+
+def followed(model: str, settings: GenerateSettings) -> bool:
+    """Whether this is one of the processes behind the first one; if so, it has done its share of the work.
+
+    Raises:
+        UserError: the folder holds no model.
+    """
+    if model in STAND_INS or model.startswith(("http://", "https://")):
+        return os.environ.get("RANK", "0") != "0"  # one is enough
+    from aixmeg.generate.ranks import follow  # loads torch
+
+    return follow(Path(model), dtype=settings.dtype)
 
 
 class _StandIn:
@@ -95,7 +108,7 @@ class _StandIn:
 
 
 class _Folder:
-    """A model of ours, in this process."""
+    """A model of ours, in this process or cut over several."""
 
     def __init__(self, native: Any, settings: GenerateSettings) -> None:
         from aixmeg.generate.command import stop_ids
@@ -103,18 +116,16 @@ class _Folder:
         self.name = native.source
         self._native, self._settings = native, settings
         self._stop = stop_ids(native)
-        if settings.dtype == "bf16":
-            native.model.bfloat16()
 
     def complete(self, jobs: Sequence[tuple[Task, int]]) -> list[Answer]:
-        from aixmeg.generate.batch import generate
         from aixmeg.generate.command import decode_text
+        from aixmeg.generate.ranks import decode_together
         from aixmeg.generate.sampling import Sampling, text_seed
 
         settings = self._settings
         prompts = [self._prompt(task) for task, _ in jobs]
-        made = generate(
-            self._native.model, [ids for ids, _ in prompts], max_new_tokens=settings.max_new_tokens,
+        made = decode_together(
+            self._native, [ids for ids, _ in prompts], max_new_tokens=settings.max_new_tokens,
             stop_ids=self._stop, sampling=Sampling(temperature=settings.temperature, top_p=settings.top_p),
             seeds=[text_seed(settings.seed, task.name, number) for task, number in jobs],
         )  # fmt: skip

@@ -52,12 +52,17 @@ def complete(
     if max_new_tokens < 1:
         raise UserError(f"--max-new-tokens {max_new_tokens} must be at least 1")
     around = _surroundings(file, cursor, prefix_file, suffix_file)
-    from aixmeg.convert.native import open_model  # after the cheap checks: it loads torch
+    import torch  # after the cheap checks
 
-    with open_model(model) as native, _progress(max_new_tokens) as advance:
+    from aixmeg.convert.native import open_model
+
+    with open_model(model, share=True) as native, _progress(max_new_tokens) as advance:
         found = infill(native, around, mode=mode, max_new_tokens=max_new_tokens, on_token=advance)
+        leads = torch.distributed.get_rank() == 0
     answer = dataclasses.asdict(found)
-    if as_json:
+    if not leads:
+        pass  # all ranks of a model that is cut have the same text
+    elif as_json:
         print(json.dumps(answer, ensure_ascii=False))
     else:
         _print(around, found)

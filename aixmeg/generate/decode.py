@@ -39,7 +39,7 @@ def greedy(
     """Append the most probable token (the lowest id among equals) until a stop id or the limit.
 
     Args:
-        model: of one process, in evaluation mode.
+        model: whole on each tensor rank, in evaluation mode.
         prompt: at least one id.
         max_new_tokens: limit.
         stop_ids: ids that end the text.
