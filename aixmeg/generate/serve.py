@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 from aixmeg.errors import UserError
 
@@ -48,6 +49,8 @@ class Request:
     seed: int
     stop: tuple[str, ...]
     stream: bool
+    stream_usage: bool
+    """Whether a last event of a stream holds the numbers of tokens."""
 
 
 def parse(body: Any, *, max_new_tokens: int) -> Request:
@@ -74,6 +77,7 @@ def parse(body: Any, *, max_new_tokens: int) -> Request:
     for name in ("n", "best_of"):
         if get(name, (int,), 1) != 1:
             raise _Refused(400, f"{name}={body[name]} is not supported; ask once per completion")
+    usage = get("stream_options", (dict,), {}).get("include_usage") is True
     stop = get("stop", (str, list), [])
     stop = [stop] if isinstance(stop, str) else stop
     if not all(isinstance(word, str) and word for word in stop):
@@ -83,7 +87,7 @@ def parse(body: Any, *, max_new_tokens: int) -> Request:
         max_tokens=get("max_tokens", (int,), min(16, max_new_tokens), 1, max_new_tokens),
         temperature=float(get("temperature", (int, float), 0.0, 0, 2)),
         top_p=float(get("top_p", (int, float), 1.0, 1e-9, 1)), seed=get("seed", (int,), 0),
-        stop=tuple(stop), stream=get("stream", (bool,), False),
+        stop=tuple(stop), stream=get("stream", (bool,), False), stream_usage=usage,
     )  # fmt: skip
 
 
@@ -199,13 +203,14 @@ class Handler(BaseHTTPRequestHandler):
     service: Service
 
     def do_GET(self) -> None:
-        """The list of models, which clients ask for first."""
-        if self.path != "/v1/models":
+        """The list of models, which clients ask for first, or the one that there is."""
+        model = {"id": self.service.name, "object": "model", "created": 0, "owned_by": "aixmeg"}
+        if self.path == "/v1/models":
+            self._json(200, {"object": "list", "data": [model]})
+        elif self.path == f"/v1/models/{quote(self.service.name)}":
+            self._json(200, model)
+        else:
             self._error(404, f"{self.path} does not exist; there are {', '.join(_PATHS)}")
-            return
-        self._json(
-            200, {"object": "list", "data": [{"id": self.service.name, "object": "model", "owned_by": "aixmeg"}]}
-        )
 
     def do_POST(self) -> None:
         """A completion."""
@@ -264,6 +269,8 @@ class Handler(BaseHTTPRequestHandler):
 
         end = self.service.complete(request, lambda text: event(piece(text, None)))
         event(piece("", end["finish_reason"]))
+        if request.stream_usage:
+            event(json.dumps({**frame, "choices": [], "usage": end["usage"]}))
         event("[DONE]")
 
     def _frame(self) -> dict[str, Any]:
