@@ -1,8 +1,8 @@
 """Functions from their descriptions: HumanEval, MBPP and MultiPL-E, told apart by the fields of their records.
 
 HumanEval has `prompt`, `test` and `entry_point`; MBPP has `text` (or `prompt`), `code` and `test_list`; MultiPL-E has
-`prompt`, `tests`, `language` and `stop_tokens`. Python, JavaScript (node) and C++ (g++) are executed; what the machine
-has no tool for is counted as not run.
+`prompt`, `tests`, `language` and `stop_tokens`. Python, JavaScript (node) and C++ (g++) are executed; MultiPL-E's other
+languages, and those whose tool the machine lacks, are counted as not run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ _STOP: Final = ("\nclass ", "\ndef ", "\n#", "\n@", "\nif ", "\nprint", "\nasser
 """What ends a Python function: the next thing at the margin."""
 _STOP_MBPP: Final = tuple(word for word in _STOP if word not in ("\ndef ", "\nclass "))
 """Its prompt has no head, so that the completion defines at the margin."""
-_MULTIPLE: Final = {"js": "javascript", "cpp": "c++", "java": "java", "py": "python"}
+_MULTIPLE: Final = {
+    "js": "javascript", "cpp": "c++", "java": "java", "py": "python", "adb": "ada", "clj": "clojure", "cs": "c#",
+    "dart": "dart", "elixir": "elixir", "go": "go", "go_test.go": "go", "hs": "haskell", "jl": "julia", "lua": "lua",
+    "ml": "ocaml", "php": "php", "pl": "perl", "r": "r", "rb": "ruby", "rkt": "racket", "rs": "rust", "scala": "scala",
+    "sh": "shell", "swift": "swift", "ts": "typescript",
+}  # fmt: skip
+"""MultiPL-E's names of languages, and ours."""
 _TOOLS: Final = {"javascript": ("main.js", ["node"]), "c++": ("main.cpp", ["g++"])}
 
 
@@ -75,7 +81,8 @@ def score(task: Task, completion: str, sandbox: Sandbox) -> Scores:
     if task.language == "python":
         outcome = sandbox.run_python(source)
     elif task.language not in _TOOLS or not shutil.which(_TOOLS[task.language][1][0]):
-        return {"pass": None, "outcome": "not run", "detail": f"no tool for {task.language}"}
+        why = f"{_TOOLS[task.language][1][0]} is not on this machine" if task.language in _TOOLS else "it is never run"
+        return {"pass": None, "outcome": "not run", "detail": f"no tool for {task.language}: {why}"}
     else:
         file, tool = _TOOLS[task.language]
         commands = [[*tool, file]] if tool == ["node"] else [[*tool, "-std=c++17", file, "-o", "main"], ["./main"]]

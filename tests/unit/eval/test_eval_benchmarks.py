@@ -11,7 +11,9 @@ import pytest
 
 from aixmeg.errors import UserError
 from aixmeg.eval.benchmarks import BENCHMARKS
+from aixmeg.eval.benchmarks.nl2code import _MULTIPLE
 from aixmeg.eval.benchmarks.safim import same_call
+from aixmeg.eval.command import evaluate
 from aixmeg.eval.run import summarise
 from aixmeg.eval.sandbox import Limits, Sandbox
 from aixmeg.eval.task import Task
@@ -169,10 +171,33 @@ def test_nl2code(tmp_path: Path, box: Sandbox) -> None:
     more = human.reference + "\ndef add(a, b):\n    return 0\n"
     assert scores("nl2code", human, more, box)["pass"] == 1.0  # what follows the function does not count
     assert mbpp.prefix == '"""\nWrite add.\nassert add(1, 2) == 3\n"""\n'
-    assert scores("nl2code", java, "x", box) == {"pass": None, "outcome": "not run", "detail": "no tool for java"}
+    assert scores("nl2code", java, "x", box) == {
+        "pass": None, "outcome": "not run", "detail": "no tool for java: it is never run"
+    }  # fmt: skip
     if shutil.which("node"):
         assert scores("nl2code", javascript, "  return a + b;\n}\nother", box)["pass"] == 1.0
         assert scores("nl2code", javascript, "  return a - b;\n", box)["outcome"] == "failed"
-    samples = [{"task": java.name, "group": java.group, "stopped": "end", "note": "", "sample": 0, "pass": None,
-                "outcome": "not run"}]  # fmt: skip
-    assert summarise(BENCHMARKS["nl2code"], samples)["metrics"]["multipl-e/java"] == {}
+
+
+def test_multipl_e_without_tools_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, box: Sandbox) -> None:
+    """Every language has a group and an outcome, and none without a tool is in a mean, by the command's own way."""
+    records = [
+        {"name": f"HumanEval_{i}_{language}", "language": language, "prompt": "", "stop_tokens": [], "tests": ""}
+        for language in (*_MULTIPLE, "cpp", "py") for i in range(2)
+    ]  # fmt: skip
+    records = [record | {"name": f"{i}"} for i, record in enumerate(records)]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    monkeypatch.setattr("aixmeg.eval.benchmarks.nl2code.shutil.which", lambda name: None)
+    summary = evaluate("nl2code", model="empty", data=tmp_path / "set.jsonl", out=tmp_path / "out")
+    python = sum(record["language"] == "py" for record in records)
+    assert summary["outcomes"] == {"not run": len(records) - python, "passed": python}
+    assert set(summary["metrics"]) == {"", "multipl-e", *(f"multipl-e/{name}" for name in _MULTIPLE.values())}
+    assert {name for name, metrics in summary["metrics"].items() if metrics} == {"", "multipl-e", "multipl-e/python"}
+    assert summary["metrics"][""]["pass@1"]["tasks"] == python
+    details = {json.loads(line).get("detail") for line in (tmp_path / "out" / "samples.jsonl").read_text().splitlines()}
+    assert "no tool for c++: g++ is not on this machine" in details
+    assert "no tool for rust: it is never run" in details
+    records[0]["language"] = "cobol"
+    (tmp_path / "set.jsonl").write_text(json.dumps(records[0]))
+    with pytest.raises(UserError, match="field 'language': 'cobol' is none of js, cpp"):
+        BENCHMARKS["nl2code"].read(tmp_path / "set.jsonl")
