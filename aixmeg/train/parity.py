@@ -1,4 +1,5 @@
-"""Do all layouts train the same model? Twenty optimizer steps of a small one in each, compared with one rank's.
+"""Do all layouts train the same model? Optimizer steps in each, compared with one rank's: twenty of a small model, and
+three of the 7B model at a sixteenth of its width (all 32 layers, 32 heads over 8 groups, 49,152 ids).
 
 Every layout gets the same samples and the same initial weights and goes through the step of `aixmeg train`. Samples end
 in padding of different lengths, so that losses are weighed over micro-batches and ranks; the gradient is clipped, so
@@ -8,14 +9,14 @@ that its global norm counts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from aixmeg.config import Config, ModelConfig, OptimizerConfig, ParallelConfig, TokenizerConfig, TrainConfig
+from aixmeg.config import PRESETS, Config, ModelConfig, OptimizerConfig, ParallelConfig, TokenizerConfig, TrainConfig
 from aixmeg.config.sections import DocumentUnit
 from aixmeg.model.names import named_parameters, parameter_table, unshard
 from aixmeg.parallel.topology import Topology
@@ -23,11 +24,33 @@ from aixmeg.train.batches import micro_batches, rank_samples, step_samples
 from aixmeg.train.build import Training, build_training
 from aixmeg.train.step import train_step
 
-STEPS: Final = 20
-MODEL: Final = ModelConfig(
-    num_layers=4, hidden_size=64, ffn_hidden_size=96, num_attention_heads=4, num_query_groups=2,
-    seq_length=48, vocab_size=128, rotary_base=10_000.0,
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What is trained, and for how long."""
+
+    model: ModelConfig
+    steps: int
+    global_batch_size: int
+    micro_batch_size: int
+    lr: float
+    compare_weights: bool = True
+
+
+SMALL: Final = Trial(
+    model=ModelConfig(
+        num_layers=4, hidden_size=64, ffn_hidden_size=96, num_attention_heads=4, num_query_groups=2,
+        seq_length=48, vocab_size=128, rotary_base=10_000.0,
+    ),
+    steps=20, global_batch_size=8, micro_batch_size=2, lr=1e-3,
 )  # fmt: skip
+NARROW_7B: Final = Trial(
+    model=replace(PRESETS["aixcoder_7b"], hidden_size=4096 // 16, ffn_hidden_size=14464 // 16, seq_length=96),
+    steps=3, global_batch_size=4, micro_batch_size=1, lr=1e-5, compare_weights=False,
+)  # fmt: skip
+"""Most of its first gradient is near zero, and Adam makes steps of the learning rate of the rounding there: hence a
+small one."""
+TRIALS: Final = {"small": SMALL, "narrow-7b": NARROW_7B}
 _SP: Final = {"tensor_model_parallel_size": 2, "sequence_parallel": True}
 _PP: Final = {"pipeline_model_parallel_size": 2}
 _CP: Final = {"context_parallel_size": 2}
@@ -35,7 +58,7 @@ _VPP: Final = {**_PP, "virtual_pipeline_model_parallel_size": 2, "overlap_p2p_co
 LAYOUTS: Final[dict[str, tuple[int, dict[str, Any]]]] = {
     "TP2+SP": (2, _SP),
     "PP2": (2, _PP),
-    "PP2, 3 + 1 layers": (2, {**_PP, "num_layers_in_last_pipeline_stage": 1}),
+    "PP2, one layer in the last stage": (2, {**_PP, "num_layers_in_last_pipeline_stage": 1}),
     "PP3, embedding and loss as layers": (
         3,
         {
@@ -79,49 +102,64 @@ class Case:
     layout: str
     ranks: int
     recompute: str = "none"
+    trial: Trial = SMALL
 
     def config(self) -> Config:
         """What `aixmeg train` would be given."""
         options = {} if self.ranks == 1 else LAYOUTS[self.layout][1]
         return Config(
-            model=MODEL,
-            tokenizer=TokenizerConfig(vocab_size=MODEL.vocab_size),
+            model=self.trial.model,
+            tokenizer=TokenizerConfig(vocab_size=self.trial.model.vocab_size),
             parallel=ParallelConfig(**options, **RECOMPUTE[self.recompute]),
             optimizer=OptimizerConfig(lr=1e-3, min_lr=1e-4, warmup_steps=4, clip_grad=1.0),
-            train=TrainConfig(precision="fp32", seed=7, steps=STEPS, global_batch_size=8, micro_batch_size=2),
+            train=TrainConfig(
+                precision="fp32",
+                seed=7,
+                steps=self.trial.steps,
+                global_batch_size=self.trial.global_batch_size,
+                micro_batch_size=self.trial.micro_batch_size,
+            ),
         )
 
 
-ALONE: Final = Case(layout="one rank", ranks=1)
+def alone(trial: Trial = SMALL) -> Case:
+    """What all others are compared with."""
+    return Case(layout="one rank", ranks=1, trial=trial)
 
 
-def cases(ranks: int) -> list[Case]:
-    """All trainings on so many ranks: with and without recomputation, of which the selective kind in two layouts."""
+def cases(ranks: int, trial: Trial = SMALL) -> list[Case]:
+    """All trainings on so many ranks: of the small model with and without recomputation, of which the selective kind in
+    two layouts; of the 7B model without, where its layers can be dealt out."""
+    of_7b = trial is NARROW_7B
     return [
-        Case(layout=layout, ranks=number, recompute=recompute)
+        Case(layout=layout, ranks=number, recompute=recompute, trial=trial)
         for layout, (number, _) in LAYOUTS.items()
-        for recompute in RECOMPUTE
+        for recompute in (("none",) if of_7b else RECOMPUTE)
         if number == ranks and (recompute != "selective" or layout in _SELECTIVE)
+        if not (of_7b and "pipeline_model_parallel_size" in LAYOUTS[layout][1] and number == 3)
     ]
 
 
 class _Samples:
     """Sample i: ids of which every second one repeats the one before, and up to a third of padding at the end."""
 
+    def __init__(self, model: ModelConfig) -> None:
+        self.vocab_size, self.seq_length = model.vocab_size, model.seq_length
+
     def __getitem__(self, index: int, /) -> np.ndarray:
-        ids = np.random.default_rng((1, index)).integers(1, MODEL.vocab_size, MODEL.seq_length + 1)
+        ids = np.random.default_rng((1, index)).integers(1, self.vocab_size, self.seq_length + 1)
         ids[1::2] = ids[0:-1:2]
         ids[self.filled(index) :] = 0
         return ids
 
     def filled(self, index: int, /) -> int:
-        return MODEL.seq_length + 1 - int(np.random.default_rng((2, index)).integers(0, MODEL.seq_length // 3))
+        return self.seq_length + 1 - int(np.random.default_rng((2, index)).integers(0, self.seq_length // 3))
 
     def documents(self, index: int, unit: DocumentUnit, /) -> np.ndarray:
         return np.array([0])
 
     def kinds(self, index: int, /) -> np.ndarray:
-        kinds = np.random.default_rng((3, index)).integers(0, 3, MODEL.seq_length).astype(np.uint8)
+        kinds = np.random.default_rng((3, index)).integers(0, 3, self.seq_length).astype(np.uint8)
         kinds[self.filled(index) - 1 :] = 0
         return kinds
 
@@ -135,12 +173,12 @@ class Course:
     """Losses of text and of middles."""
     norms: list[float]
     weights: Mapping[str, torch.Tensor]
-    """Whole tensors by global name, on rank 0; empty elsewhere."""
+    """Whole tensors by global name, on rank 0; empty elsewhere, and where the trial compares none."""
 
 
 def train_course(case: Case) -> Course:
     """Train one case; collective over its ranks, after `launch.start`."""
-    config = case.config()
+    config, samples_of = case.config(), _Samples(case.trial.model)
     topology = Topology.create(config.parallel, config.train.seed)
     try:
         device = (
@@ -148,16 +186,18 @@ def train_course(case: Case) -> Course:
         )
         training = build_training(config, topology, device)
         losses, parts, norms = [], [], []
-        for step in range(STEPS):
+        for step in range(case.trial.steps):
             samples = step_samples(step, global_batch_size=config.train.global_batch_size)
             mine = rank_samples(samples, dp_rank=topology.dp_rank, dp_size=topology.dp_size)
             size = config.train.micro_batch_size
-            batches = list(micro_batches(_Samples(), mine, micro_batch_size=size, device=device, step=samples))
-            result = train_step(training, batches, lr=1e-3)
+            batches = list(micro_batches(samples_of, mine, micro_batch_size=size, device=device, step=samples))
+            result = train_step(training, batches, lr=case.trial.lr)
             losses.append(result.loss)
             parts.append((result.ntp_loss, result.middle_loss))
             norms.append(result.grad_norm)
-        return Course(losses=losses, parts=parts, norms=norms, weights=_weights(training))
+        return Course(
+            losses=losses, parts=parts, norms=norms, weights=_weights(training) if case.trial.compare_weights else {}
+        )
     finally:
         topology.destroy()
 
@@ -205,15 +245,16 @@ class Distance:
         return self.loss <= LOSS and self.norm <= LOSS and self.weight <= WEIGHT
 
 
-def distance(course: Course, alone: Course) -> Distance:
+def distance(course: Course, alone: Course, trial: Trial = SMALL) -> Distance:
     """Compare with the training on one rank."""
     if len(alone.weights) != len(course.weights):
         raise ValueError(f"{len(course.weights)} tensors cannot be compared with {len(alone.weights)}")
-    reach = STEPS * 1e-3
+    reach = trial.steps * trial.lr
     return Distance(
         loss=max(_relative(_losses(course), _losses(alone))),
         norm=max(_relative(course.norms, alone.norms)),
-        weight=max(float((course.weights[name] - one).abs().max()) for name, one in alone.weights.items()) / reach,
+        weight=max((float((course.weights[name] - one).abs().max()) for name, one in alone.weights.items()), default=0)
+        / reach,
     )
 
 
