@@ -1,7 +1,8 @@
 """Which gaps a training corpus gives away: by word n-grams, with the rules and thresholds of `corpus.decontaminate`.
 
 Three texts of a candidate are looked for in every training file: the held-out file, so that a copy or a fork of it
-counts; the gap; and the gap with some code around it, because most gaps are too short to be told from chance.
+counts; the gap; and the gap with some code around it, because most gaps are too short to be told from chance. A file of
+too few words is known by its bytes alone.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class Found:
     where: str
     """The training file that holds most of it."""
     share: float
-    """Of its n-grams."""
+    """Of its n-grams; 1 where the files are equal byte by byte."""
     run_words: int
-    """Longest run of its words."""
+    """Longest run of its words; 0 where the files are equal byte by byte."""
 
 
 def find_contaminated(
@@ -57,19 +58,21 @@ def find_contaminated(
         wanted.setdefault(key, []).append((candidate, what))
 
     keys: dict[int, str] = {}
+    copies: dict[str, list[str]] = {}  # digest of a file → its candidates
     for one in candidates:
         document = one.document
         key = keys.get(id(document))
         if key is None:
             key = keys[id(document)] = _key(document.content, document.language, config)
         look_for(key, document.content, document.language, one.name, "file")
+        copies.setdefault(hashlib.sha256(document.content).hexdigest(), []).append(one.name)
         for text in (one.middle, _surroundings(document, one.start, one.end)):
             look_for(_key(text, document.language, config), text, document.language, one.name, "gap")
-    return _search(Index(items, config), wanted, corpora)
+    return _search(Index(items, config), wanted, copies, corpora)
 
 
 def _search(
-    index: Index, wanted: dict[str, list[tuple[str, str]]], corpora: Iterable[Path]
+    index: Index, wanted: dict[str, list[tuple[str, str]]], copies: dict[str, list[str]], corpora: Iterable[Path]
 ) -> tuple[dict[str, Found], dict[str, int]]:
     found: dict[str, Found] = {}
     read: dict[str, int] = {}
@@ -78,6 +81,8 @@ def _search(
         for file in read_corpus(corpus):
             read[str(corpus)] += 1
             where = f"{file.repository}/{file.path}"
+            for name in copies.get(file.sha256, ()):
+                found[name] = Found(what="file", where=where, share=1.0, run_words=0)
             for match in index.find(file.text.encode(), file.language):
                 for name, what in wanted[match.item]:
                     new = Found(what=what, where=where, share=match.share, run_words=match.run_words)

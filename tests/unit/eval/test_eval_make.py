@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -52,7 +53,8 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus_of(folder: Path, texts: dict[str, str]) -> Path:
     folder.mkdir()
     lines = [
-        SourceFile(repository="train", path=path, language="python", text=text, bytes=len(text.encode()), sha256="",
+        SourceFile(repository="train", path=path, language="python", text=text, bytes=len(text.encode()),
+                   sha256=hashlib.sha256(text.encode()).hexdigest(),
                    error_share=0.0).to_line()
         for path, text in texts.items()
     ]  # fmt: skip
@@ -149,6 +151,18 @@ def test_what_the_training_holds_is_left_out(held_out: Path, training: Path, tmp
     make(config=config, repositories=[held_out], against=[], out=tmp_path / "all", per_shape=99)
     names = {one["task_id"] for one in tasks(tmp_path / "all")}
     assert names == {one["task_id"] for one in records} | {one["task"] for one in found}
+
+
+def test_a_copy_of_few_words_is_known_by_its_bytes(tmp_path: Path) -> None:
+    short = "# Words of a comment do not count, however many of them there are here.\ndef one():\n    return 1\n"
+    (tmp_path / "held" / "delta").mkdir(parents=True)
+    (tmp_path / "held" / "delta" / "copy.py").write_text(short)
+    (tmp_path / "held" / "delta" / "like.py").write_text(short.replace("1", "2"))
+    corpus = corpus_of(tmp_path / "corpus", {"a.py": short})
+    records = made(tmp_path / "held", corpus, tmp_path / "set")
+    assert {one["path"] for one in records} == {"like.py"}
+    found = json.loads((tmp_path / "set" / "report.json").read_text())["contaminated"]
+    assert {(one["what"], one["where"], one["share"]) for one in found} == {("file", "train/a.py", 1.0)}
 
 
 def grams(text: str) -> list[tuple[str, ...]]:
