@@ -97,11 +97,8 @@ def make(
     report = {
         "aixmeg": __version__, "tasks": len(taken),
         "settings": {
-            "repositories": [str(path) for path in repositories], "seed": seed, "per_shape": per_shape,
-            "quota": list(quota), "max_file_bytes": max_file_bytes, "max_middle_bytes": max_middle_bytes,
-            "max_file_tokens": max_file_tokens, "max_middle_tokens": max_middle_tokens,
-            "tokenizer": limits.tokenizer.sha256 if limits.tokenizer else None, "languages": list(corpus.languages),
-            "decontaminate": dataclasses.asdict(corpus.decontaminate) if read else None,
+            "repositories": list(map(str, repositories)), "seed": seed, "per_shape": per_shape, "quota": list(quota),
+            **_described(limits, corpus), "decontaminate": dataclasses.asdict(corpus.decontaminate) if read else None,
         },
         "training_files": read, "files_left_out": dict(sorted(dropped.items())),
         "shapes": _counts(found, contaminated, taken, no_place, quotas),
@@ -128,6 +125,14 @@ def _limits(
         middle_bytes=middle_bytes, middle_tokens=middle_tokens, file_tokens=file_tokens,
         tokenizer=None if folder is None else CodeTokenizer.from_folder(folder),
     )  # fmt: skip
+
+
+def _described(limits: Limits, corpus: CorpusConfig) -> dict[str, Any]:
+    return {
+        "languages": list(corpus.languages), "max_file_bytes": corpus.max_file_bytes,
+        "max_middle_bytes": limits.middle_bytes, "max_file_tokens": limits.file_tokens,
+        "max_middle_tokens": limits.middle_tokens, "tokenizer": limits.tokenizer.sha256 if limits.tokenizer else None,
+    }  # fmt: skip
 
 
 def _check(corpus: CorpusConfig, against: Sequence[Path], out: Path) -> None:
