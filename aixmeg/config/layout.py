@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aixmeg.config.rampup import rampup_problems, stages
 from aixmeg.config.root import Config
+from aixmeg.config.sections import TrainConfig
 
 
 def layout_conflicts(config: Config) -> Iterator[str]:
@@ -48,6 +50,20 @@ def world_conflicts(config: Config, world_size: int) -> Iterator[str]:
         yield (
             f"{microbatches} micro-batches per step are not divisible by pipeline_model_parallel_size={pp}, which the "
             "interleaved schedule requires; change train.global_batch_size"
+        )
+        return
+    yield from _rampup(train, per_step * (1 if vpp is None else pp))
+
+
+def _rampup(train: TrainConfig, unit: int) -> Iterator[str]:
+    """Every batch size on the way to the last must divide as the last does."""
+    if any(rampup_problems(train.global_batch_size, train.rampup_batch_size, order="shuffle")):
+        return
+    broken = [one.size for one in stages(train.global_batch_size, train.rampup_batch_size) if one.size % unit]
+    if broken:
+        yield (
+            f"train.rampup_batch_size={list(train.rampup_batch_size or ())} has steps of {broken[0]} samples, which is "
+            f"no multiple of the {unit} that all ranks take at once; choose a first size and an increment that are"
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from aixmeg.config.blend import BlendPart
+from aixmeg.config.rampup import Rampup
 
 DocumentUnit = Literal["example", "repository"]
 """What attention may be kept inside of."""
@@ -142,6 +143,9 @@ class TrainConfig:
     """Optimizer steps of the whole run."""
     global_batch_size: int = 8
     """Samples per step over all data-parallel ranks."""
+    rampup_batch_size: Rampup | None = None
+    """[size of the first step, increment, samples until global_batch_size is reached]; the learning rate goes on by
+    steps. null gives every step global_batch_size."""
     micro_batch_size: int = 1
     """Samples per forward pass of one rank."""
     precision: Literal["bf16", "fp32"] = "bf16"

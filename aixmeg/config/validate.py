@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from aixmeg.config.blend import blend_problems
 from aixmeg.config.fp8 import fp8_conflicts
 from aixmeg.config.layout import divisors, layout_conflicts, world_conflicts
+from aixmeg.config.rampup import rampup_problems
 from aixmeg.config.root import Config, sections
 
 
@@ -15,6 +16,8 @@ def conflicts(config: Config, world_size: int | None = None) -> list[str]:
     found = [*_ranges(config), *_shares(config), *_model(config), *layout_conflicts(config)]
     found += [*fp8_conflicts(config), *_optimizer(config), *_documents(config)]
     found += blend_problems(config.train.blend, order=config.data.packing.order)
+    train = config.train
+    found += rampup_problems(train.global_batch_size, train.rampup_batch_size, order=config.data.packing.order)
     for path, section in sections(config):  # the rules of one sub-section stand in its own class
         if hasattr(section, "problems"):
             found += section.problems(path)

@@ -1,8 +1,8 @@
 """Which samples a step trains on, and the micro-batches that a rank gets.
 
-Step n (from 0) takes samples n * global_batch_size … + global_batch_size - 1 of the dataset's own order. Data-parallel
-rank r takes the r-th contiguous part, in micro-batches. So the samples of a step, and their order, depend on the
-global batch size alone: another layout or micro-batch size trains on the same data.
+Steps take the samples in the dataset's own order, global_batch_size each, or fewer at first where batch sizes ramp up
+(`aixmeg.config.rampup`). Data-parallel rank r takes the r-th contiguous part, in micro-batches. So the samples of a
+step, and their order, depend on these options alone: another layout or micro-batch size trains on the same data.
 
 Shapes: `b` micro-batch, `s` sequence.
 """
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aixmeg.config import TrainConfig
+from aixmeg.config.rampup import samples_of_step
 from aixmeg.parallel.context import local_part
 from aixmeg.train.documents import DocumentMask, Source
 
@@ -75,9 +77,9 @@ class Batch:
         return dataclasses.replace(self, **cut, whole=whole)
 
 
-def step_samples(step: int, *, global_batch_size: int) -> range:
+def step_samples(step: int, train: TrainConfig) -> range:
     """Global sample indices of `step`, counted from 0."""
-    return range(step * global_batch_size, (step + 1) * global_batch_size)
+    return samples_of_step(step, global_batch_size=train.global_batch_size, rampup=train.rampup_batch_size)
 
 
 def rank_samples(samples: Sequence[int], *, dp_rank: int, dp_size: int) -> Sequence[int]:

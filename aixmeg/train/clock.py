@@ -14,6 +14,7 @@ import torch
 
 from aixmeg.plan.counts import Shape, flops_per_token
 from aixmeg.plan.hardware import GPUS
+from aixmeg.train.batches import step_samples
 from aixmeg.train.build import Training
 from aixmeg.train.metrics import BESIDE, STEP
 
@@ -35,13 +36,13 @@ class Clock:
         self.data, self.compute = 0.0, 0.0
         """Seconds of the newest step that are this rank's own: its micro-batches, and forward and backward without the
         wait for other ranks' gradients."""
-        self._per_step = config.train.global_batch_size * config.model.seq_length
+        self._config = config
         self._flops, self._ranks = flops_per_token(Shape.of(config.model)), training.topology.world_size
         self._peak = peak_flops(config.logging.peak_tflops, training.device)
         self._device = training.device
         self._marks: list[tuple[str, Any]] = []
         self._seconds: dict[str, float] = dict.fromkeys((*STEP, *BESIDE), 0.0)
-        self._steps = 0
+        self._tokens = 0
         self._newest = 0.0
         training.optimizer.step = self._timed("optimizer", training.optimizer.step)
         for core in {id(model.config): model.config for model in training.wrapped}.values():
@@ -55,7 +56,7 @@ class Clock:
 
     def forget(self) -> None:
         """What was measured since the last record belongs to steps that do not count."""
-        self._seconds, self._steps, self._newest = dict.fromkeys(self._seconds, 0.0), 0, 0.0
+        self._seconds, self._tokens, self._newest = dict.fromkeys(self._seconds, 0.0), 0, 0.0
         self.restart()
 
     def lap(self, part: str) -> float:
@@ -69,8 +70,8 @@ class Clock:
             self._newest += seconds
         return seconds
 
-    def step(self) -> float:
-        """Forward, backward and update have ended; returns what the whole step took, in seconds."""
+    def step(self, step: int) -> float:
+        """Forward, backward and update of `step` have ended; returns what all of it took, in seconds."""
         total = self.compute = self.lap("forward_backward")
         for (part, start), (_, end) in zip(self._marks[::2], self._marks[1::2], strict=True):
             seconds = min(_between(start, end), total)
@@ -79,18 +80,19 @@ class Clock:
             self.compute -= seconds
         self._marks.clear()
         seconds, self._newest = self._newest, 0.0
-        self._steps += 1
-        self.tokens_per_second = self._per_step / seconds
+        tokens = len(step_samples(step - 1, self._config.train)) * self._config.model.seq_length
+        self._tokens += tokens
+        self.tokens_per_second = tokens / seconds
         return seconds
 
     def report(self, step: int) -> dict[str, Any]:
         """Fields of a metrics record, over the steps since the previous one; tokens since the run's beginning."""
-        parts, steps = self._seconds, self._steps
-        self._seconds, self._steps = dict.fromkeys(parts, 0.0), 0
+        parts, tokens = self._seconds, self._tokens
+        self._seconds, self._tokens = dict.fromkeys(parts, 0.0), 0
         seconds = sum(parts[name] for name in STEP)
-        speed = steps * self._per_step / seconds
+        speed = tokens / seconds
         found: dict[str, Any] = {
-            "tokens": step * self._per_step,
+            "tokens": step_samples(step, self._config.train).start * self._config.model.seq_length,
             "tokens_per_second": round(speed, 1),
             "seconds": round(seconds, 4),
             **{f"seconds_{name}": round(value, 5) for name, value in parts.items()},

@@ -119,7 +119,7 @@ def run_loop(
 def step_batches(training: Training, inputs: Inputs, skipped: Skipped, step: int) -> tuple[Sequence[int], list[Batch]]:
     """The samples of step `step`, counted from 1, and this rank's micro-batches of them."""
     options, topology = training.config.train, training.topology
-    samples = skipped.samples(step_samples(step - 1, global_batch_size=options.global_batch_size))
+    samples = skipped.samples(step_samples(step - 1, options))
     mine = rank_samples(samples, dp_rank=topology.dp_rank, dp_size=topology.dp_size)
     batches = micro_batches(
         inputs.train, mine, micro_batch_size=options.micro_batch_size, device=training.device, step=samples,

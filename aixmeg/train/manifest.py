@@ -17,7 +17,7 @@ from aixmeg.train.batches import step_samples
 from aixmeg.train.folders import Manifest
 from aixmeg.train.skip import Skipped
 
-_EXACT = ("seed", "global_batch_size", "precision", "document_mask")
+_EXACT = ("seed", "global_batch_size", "precision", "document_mask", "rampup_batch_size")
 """Options of `train` that decide the numbers of the following steps."""
 _ANY_WEIGHTS = (
     "layer_set", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "fp8_keep_weights",
@@ -48,14 +48,14 @@ def describe(
         health: losses and gradient norms that later ones are judged by.
     """
     skipped = skipped or Skipped()
-    consumed = step_samples(step, global_batch_size=config.train.global_batch_size).start
+    consumed = step_samples(step, config.train).start
     return {
         "step": step,
         "consumed_samples": consumed,
         "next_sample": skipped.sample(consumed),
         "skipped": [list(window) for window in skipped.windows],
         "model": dataclasses.asdict(config.model),
-        "train": {name: getattr(config.train, name) for name in _EXACT},
+        "train": {name: _plain(getattr(config.train, name)) for name in _EXACT},
         "optimizer": dataclasses.asdict(config.optimizer),
         "parallel": dataclasses.asdict(config.parallel),
         "data": data,
@@ -63,6 +63,11 @@ def describe(
         "versions": versions(),
         "health": [list(pair) for pair in health],
     }
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def versions() -> dict[str, str]:

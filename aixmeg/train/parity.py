@@ -187,7 +187,7 @@ def train_course(case: Case) -> Course:
         training = build_training(config, topology, device)
         losses, parts, norms = [], [], []
         for step in range(case.trial.steps):
-            samples = step_samples(step, global_batch_size=config.train.global_batch_size)
+            samples = step_samples(step, config.train)
             mine = rank_samples(samples, dp_rank=topology.dp_rank, dp_size=topology.dp_size)
             size = config.train.micro_batch_size
             batches = list(micro_batches(samples_of, mine, micro_batch_size=size, device=device, step=samples))

@@ -96,10 +96,10 @@ _REMEDY = (
 
 def _window(config: Config, step: int, skipped: Skipped) -> tuple[int, int, int]:
     """First step of the window, its first sample, and the one behind its last."""
-    health, size = config.health, config.train.global_batch_size
+    health, train = config.health, config.train
     first = max(step - health.skip_steps_before, 1)
-    start = step_samples(first - 1, global_batch_size=size).start
-    stop = step_samples(step - 1 + health.skip_steps_after, global_batch_size=size).stop
+    start = step_samples(first - 1, train).start
+    stop = step_samples(step - 1 + health.skip_steps_after, train).stop
     return first, skipped.sample(start), skipped.sample(stop - 1) + 1
 
 

@@ -16,7 +16,7 @@ class Documents(parity._Samples):
 
     def documents(self, index, unit, /):
         rng = np.random.default_rng((4, index))
-        inner = rng.choice(np.arange(1, parity.MODEL.seq_length), rng.integers(0, 5), replace=False)
+        inner = rng.choice(np.arange(1, self.seq_length), rng.integers(0, 5), replace=False)
         return np.sort(np.append(inner, 0))
 
 
@@ -39,11 +39,11 @@ def courses(cases, mask):
                 for name, parameter in model.named_parameters():
                     if "linear_qkv" in name and "norm" not in name:
                         parameter.mul_(10.0)
-        numbers = []
+        numbers, source = [], Documents(config.model)
         for step in range(STEPS):
-            samples = step_samples(step, global_batch_size=8)
+            samples = step_samples(step, config.train)
             mine = rank_samples(samples, dp_rank=topology.dp_rank, dp_size=topology.dp_size)
-            batches = micro_batches(Documents(), mine, micro_batch_size=2, device=device, step=samples, mask=mask)
+            batches = micro_batches(source, mine, micro_batch_size=2, device=device, step=samples, mask=mask)
             result = train_step(training, list(batches), lr=1e-3)
             numbers.append((result.loss, result.grad_norm))
         found.append(numbers)
@@ -53,8 +53,8 @@ def courses(cases, mask):
 
 def test_layouts_train_as_one_rank():
     mask = DocumentMask(unit="example", reset_position_ids=True)
-    ((alone,),) = run_function(courses, 1, [parity.ALONE], mask)
-    ((crossing,),) = run_function(courses, 1, [parity.ALONE], None)
+    ((alone,),) = run_function(courses, 1, [parity.alone()], mask)
+    ((crossing,),) = run_function(courses, 1, [parity.alone()], None)
     assert np.abs(np.array(alone) - crossing).max() > 1e-3, "the mask must matter, or equal losses prove nothing"
     cases = [parity.Case(layout=layout, ranks=2, recompute=recompute) for layout, recompute in LAYOUTS]
     first, second = run_function(courses, 2, cases, mask)

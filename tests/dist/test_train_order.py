@@ -93,6 +93,29 @@ def test_the_order_goes_on_over_changes_of_layout(root, unbroken):
     np.testing.assert_allclose(losses, read_metrics(root / "unbroken", names=("loss", "grad_norm")), rtol=1e-4)
 
 
+def test_batch_sizes_ramp_up_over_a_change_of_layout(root):
+    """Three steps of 2 samples, two of 4, then 6: a function of the samples taken, which a resumed run knows."""
+    sizes, length = [2, 2, 2, 4, 4, 6, 6], 64
+    begins = [sum(sizes[:step]) for step in range(len(sizes))]
+    ramp = {"global_batch_size": 6, "rampup_batch_size": (2, 2, 12), "log_interval": 1}
+    (whole,) = run(named(root, "ramp", 7, ParallelConfig(), 1, **ramp), 1, root / "ramp-notes")
+    assert [note[0] for note in whole] == list(range(sum(sizes)))
+    first = run(named(root, "ramp-broken", 4, ParallelConfig(), 1, **ramp), 2, root / "ramp-first")
+    for rank, notes in enumerate(first):
+        mine = [begin + rank * size // 2 + i for begin, size in zip(begins[:4], sizes, strict=False)
+                for i in range(size // 2)]  # fmt: skip
+        assert notes == [whole[sample] for sample in mine]
+    manifest = json.loads((root / "ramp-broken/checkpoints/step-00000004/aixmeg.json").read_text())
+    assert (manifest["consumed_samples"], manifest["train"]["rampup_batch_size"]) == (10, [2, 2, 12])
+    (rest,) = run(named(root, "ramp-broken", 7, ParallelConfig(), 2, **ramp), 1, root / "ramp-rest", resume=True)
+    assert rest == whole[10:]
+    names = ("tokens", "lr", "loss", "grad_norm")
+    expected = read_metrics(root / "ramp", names=names)
+    assert [record[1] for record in expected] == [length * sum(sizes[: step + 1]) for step in range(7)]
+    # float32 sums in another order, whose differences grow with the updates
+    np.testing.assert_allclose(read_metrics(root / "ramp-broken", names=names), expected, rtol=1e-4)
+
+
 def test_held_out_losses_of_each_dataset_and_of_all(root, unbroken):
     from aixmeg.data.stream import ValidDataset
     from aixmeg.train.evaluate import held_out_windows

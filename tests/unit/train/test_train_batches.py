@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aixmeg.config import TrainConfig
 from aixmeg.train.batches import make_batch, micro_batches, rank_samples, step_samples
 
 
@@ -30,7 +31,7 @@ def test_every_sample_once_and_in_order_for_any_layout(step, micro, per_rank, dp
     size = micro * per_rank * dp_size
     seen = []
     for dp_rank in range(dp_size):
-        mine = rank_samples(step_samples(step, global_batch_size=size), dp_rank=dp_rank, dp_size=dp_size)
+        mine = rank_samples(step_samples(step, TrainConfig(global_batch_size=size)), dp_rank=dp_rank, dp_size=dp_size)
         batches = list(micro_batches(Numbers(), mine, micro_batch_size=micro, device=torch.device("cpu")))
         assert [len(batch.tokens) for batch in batches] == [micro] * per_rank
         seen += [row[0] // 10 for batch in batches for row in batch.tokens.tolist()]
@@ -70,7 +71,7 @@ class Padded(Numbers):
 @given(st.integers(0, 50), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
 def test_padding_counts_for_nothing_and_shares_add_up_to_the_mean_over_all_labels(step, micro, per_rank, dp_size):
     size = micro * per_rank * dp_size
-    samples = step_samples(step, global_batch_size=size)
+    samples = step_samples(step, TrainConfig(global_batch_size=size))
     total, count = 0.0, 0
     mean = 0.0
     for dp_rank in range(dp_size):
