@@ -35,6 +35,9 @@ class Numbers:
     def kinds(self, index: int, /) -> np.ndarray:
         return np.array([self.number + index], np.uint8)
 
+    def documents(self, index: int, unit: str, /) -> np.ndarray:
+        return np.array([0, self.number + index + 1])
+
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=9))
 @example([1, 1, 1])
@@ -62,6 +65,7 @@ def test_each_dataset_is_read_in_its_own_order_and_any_sample_by_itself(shares, 
         assert (number, inner) == blend.place(index)
         assert blend.filled(index) == 100 * number + inner
         assert blend.kinds(index).tolist() == [number + inner]
+        assert blend.documents(index, "example").tolist() == [0, number + inner + 1]
     for index in places:
         number, inner = seen[index]
         assert inner == following[number]
