@@ -112,7 +112,10 @@ COMMANDS: dict[str, Command] = {
         help="train the model (under torchrun, srun or mpirun, or alone)",
         target="aixmeg.train.command:train",
         sections=_TRAINING,
-        arguments=(_option("--resume", action="store_true", help="go on from the newest checkpoint, if there is one"),),
+        arguments=(
+            _option("--resume", action="store_true", help="go on from the newest checkpoint, if there is one"),
+            _option("--profile", default=None, metavar="FIRST-LAST", help="steps to profile, into RUN/profiles"),
+        ),
     ),
     "replay": Command(
         help="take a step of a run again, several times, and tell a data problem from a hardware one",

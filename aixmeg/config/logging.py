@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,15 @@ class LoggingConfig:
 
     telemetry_interval: float = 5.0
     """Seconds between two readings of the rank's GPU (NVML); 0 reads nothing."""
+    profile_steps: tuple[int, int] | None = None
+    """First and last step of a profile, [10, 12] for instance, written to RUN/profiles; null makes none. Also
+    `aixmeg train --profile FIRST-LAST`."""
+    profile_ranks: tuple[int, ...] = (0,)
+    """Ranks that are profiled."""
+    wandb_project: str | None = None
+    """Weights & Biases project to send the metrics to, beside metrics.jsonl and TensorBoard; null sends nothing."""
+    wandb_mode: Literal["online", "offline"] = "online"
+    """offline writes to RUN/wandb, for `wandb sync` from a machine with network."""
 
     def problems(self, path: str) -> Iterator[str]:
         """Every broken rule of this section, which is called `path`."""
@@ -26,3 +36,9 @@ class LoggingConfig:
             yield f"{path}.peak_tflops={self.peak_tflops} must be positive, or null"
         if self.telemetry_interval < 0:
             yield f"{path}.telemetry_interval={self.telemetry_interval} must be zero or more"
+        if self.profile_steps is not None and not 1 <= self.profile_steps[0] <= self.profile_steps[1]:
+            yield f"{path}.profile_steps={list(self.profile_steps)} must be [first, last] with 1 <= first <= last"
+        if any(rank < 0 for rank in self.profile_ranks):
+            yield f"{path}.profile_ranks={list(self.profile_ranks)} must be ranks, 0 or more"
+        if self.wandb_project is not None and not self.wandb_project:
+            yield f"{path}.wandb_project is empty: name a project, or set null"

@@ -18,7 +18,9 @@ from aixmeg.files import read_json
 from aixmeg.report.scale import Values
 from aixmeg.watch.troubles import Trouble, read_troubles
 
-_TRAIN = ("step", "loss", "grad_norm", "lr", "tokens", "tokens_per_second", "seconds")
+_TRAIN = ("step", "loss", "ntp_loss", "middle_loss", "grad_norm", "lr", "tokens", "tokens_per_second", "seconds",
+          "mfu_causal", "memory_peak", "goodput", "seconds_data", "seconds_communication", "seconds_checkpoint",
+          "norm_attention", "norm_mlp")  # fmt: skip
 _VALID = ("step", "ntp_loss", "middle_loss")
 Tree = Mapping[str, Any]
 

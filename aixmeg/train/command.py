@@ -6,10 +6,12 @@ import gc
 import signal
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from aixmeg.config import Config, conflicts
 from aixmeg.errors import UserError
+from aixmeg.train.profile import steps_of
 from aixmeg.train.signals import StopSignal
 
 if TYPE_CHECKING:
@@ -20,15 +22,18 @@ _FIRST_WORD_SECONDS = 10.0
 """How long other ranks leave it to rank 0 to report an error that all of them met."""
 
 
-def train(config: Config, *, resume: bool = False) -> None:
+def train(config: Config, *, resume: bool = False, profile: str | None = None) -> None:
     """Train until `train.steps`, writing metrics and checkpoints to `paths.run`.
 
     Args:
         resume: go on from the newest checkpoint; without one, start from step 0.
+        profile: steps to profile, "10-12" or "10"; null leaves it to logging.profile_steps.
 
     Raises:
         UserError: on rank 0. The other ranks leave with status 2, silently unless the error was theirs alone.
     """
+    if profile is not None:
+        config = replace(config, logging=replace(config.logging, profile_steps=steps_of(profile)))
     with StopSignal():  # from the first moment on: a signal while the model is built is no reason to die
         _train_or_leave(config, resume=resume)
 
@@ -112,7 +117,7 @@ def _run_stages(config: Config, launch: Launch, watch: Watch, *, begun: float, r
 
     # 3. The loop.
     with (
-        open_metrics(run, rank=launch.rank, resumed_step=start) as metrics,
+        open_metrics(run, rank=launch.rank, resumed_step=start, logging=config.logging) as metrics,
         open_events(run, rank=launch.rank, begun=begun, ranks=launch.world_size) as events,
         TrainProgress(steps=config.train.steps, start=start, enabled=launch.rank == 0) as progress,
         open_telemetry(launch.device, interval=config.logging.telemetry_interval) as telemetry,

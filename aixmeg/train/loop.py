@@ -15,6 +15,7 @@ from aixmeg.train.health import Health
 from aixmeg.train.inputs import Inputs
 from aixmeg.train.manifest import describe
 from aixmeg.train.metrics import Metrics
+from aixmeg.train.profile import StepProfiler
 from aixmeg.train.progress import TrainProgress
 from aixmeg.train.recorder import Recorder
 from aixmeg.train.recovery import Recovered, roll_back
@@ -60,12 +61,14 @@ def run_loop(
     """
     options = training.config.train
     record = Recorder(training, metrics=metrics, events=events, progress=progress, telemetry=telemetry, watch=watch)
+    profiler = StepProfiler(training.config.logging, run, rank=training.topology.rank)
     health, skipped, step = Health(training.config.health, history), skipped or Skipped(), start
     save_asked, at = False, watch.at if watch is not None else _nowhere
     with StopSignal() as signal, Saver(training, run, asynchronous=training.config.checkpoint.asynchronous) as saver:
         record.begin(step)
         while step < options.steps:
             step += 1
+            profiler.begin(step)
             # 1. This rank's micro-batches; the samples of a step depend on its number and what is left out alone.
             at(step, "data")
             samples, batches = step_batches(training, inputs, skipped, step)
@@ -78,6 +81,7 @@ def run_loop(
             save_asked = save_asked or result.save  # not forgotten where the step is broken
             reason = health.judge(loss=result.loss, grad_norm=result.grad_norm)
             if reason is not None:
+                profiler.drop()
                 at(step, "checkpoint")
                 saver.wait()
                 back = roll_back(
@@ -90,6 +94,8 @@ def run_loop(
             # 3. Metrics.
             last = result.flag or step == options.steps
             record.step(step, result, lr=lr, last=last)
+            if message := profiler.end(step, last=last):
+                progress.say(message)
 
             # 4. Held-out loss.
             if inputs.held_out and _due(step, options.eval_interval, step == options.steps):

@@ -1,4 +1,4 @@
-"""metrics.jsonl and TensorBoard: one record per log step, each step once, also over kills and resumes."""
+"""metrics.jsonl, TensorBoard and W&B: one record per log step, each step once, also over kills and resumes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from aixmeg.config.logging import LoggingConfig
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, write_error
 from aixmeg.train.together import on_rank_zero
+from aixmeg.train.wandb import WandbMirror
 
 Record = dict[str, Any]
 
@@ -60,12 +62,13 @@ class Metrics:
         folder: run directory.
         resumed_step: step that the run goes on from; records of later steps, which a killed process left behind, are
             cut off, since those steps are trained again.
+        wandb: gets the same numbers; None for nobody.
 
     Raises:
         UserError: the disk refuses a write.
     """
 
-    def __init__(self, folder: Path, *, resumed_step: int = 0) -> None:
+    def __init__(self, folder: Path, *, resumed_step: int = 0, wandb: WandbMirror | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.path = folder / "metrics.jsonl"
@@ -76,43 +79,59 @@ class Metrics:
             raise write_error(self.path, error) from error
         # TensorBoard itself hides what earlier processes wrote of later steps.
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_step + 1)
+        self._wandb = wandb
 
     def write(self, record: Record) -> None:
         """Append one record (`kind` and `step` required) and hand it to the kernel, so that kill -9 keeps it."""
         try:
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()
-            self._mirror(record, record)
-            for name, losses in record.get("datasets", {}).items():
-                self._mirror(record, losses, f"/{name}")
+            numbers = dict(_numbers(record))
+            for tag, value in numbers.items():
+                self._board.add_scalar(tag, value, record["step"])
         except OSError as error:
             raise write_error(self.path, error) from error
-
-    def _mirror(self, record: Record, values: Record, suffix: str = "") -> None:
-        """The values of the record, or of a part of it, that have a tag, and of its languages, in TensorBoard."""
-        for name, tag in _TAGS[record["kind"]].items():
-            if values.get(name) is not None:
-                self._board.add_scalar(tag + suffix, values[name], record["step"])
-        for language, losses in values.get("languages", {}).items():
-            self._mirror(record, losses, f"{suffix}/{language}")
+        if self._wandb is not None:
+            self._wandb.write(record["step"], numbers)
 
     def rewind(self, step: int) -> None:
         """Forget all records after `step`, since the run goes on from there."""
+        kept, self._wandb = self._wandb, None
         self.close()
-        self.__init__(self.path.parent, resumed_step=step)
+        self.__init__(self.path.parent, resumed_step=step, wandb=kept)
 
     def close(self) -> None:
-        """Flush and close both. A full disk has been reported by then, or costs no more than TensorBoard's tail."""
+        """Flush and close all. A full disk has been reported by then, or costs no more than TensorBoard's tail."""
         for part in (self._file, self._board):
             with contextlib.suppress(OSError):
                 part.close()
+        if self._wandb is not None:
+            self._wandb.close()
+
+
+def _numbers(record: Record) -> Iterator[tuple[str, float]]:
+    """(tag, value) of what has a tag: of the record itself, of every dataset of a blend, and of their languages."""
+    parts = [("", record), *((f"/{name}", part) for name, part in record.get("datasets", {}).items())]
+    for suffix, part in parts:
+        languages = [(f"{suffix}/{name}", losses) for name, losses in part.get("languages", {}).items()]
+        for ending, values in [(suffix, part), *languages]:
+            for name, tag in _TAGS[record["kind"]].items():
+                if values.get(name) is not None:
+                    yield tag + ending, values[name]
 
 
 @contextlib.contextmanager
-def open_metrics(folder: Path, *, rank: int, resumed_step: int) -> Iterator[Metrics | None]:
+def open_metrics(
+    folder: Path, *, rank: int, resumed_step: int, logging: LoggingConfig | None = None
+) -> Iterator[Metrics | None]:
     """Rank 0's metrics, closed at the end; None on other ranks. Collective."""
     opened: list[Metrics] = []
-    on_rank_zero(lambda: opened.append(Metrics(folder, resumed_step=resumed_step)))
+
+    def open_here() -> None:
+        wandb = WandbMirror(logging, folder) if logging is not None and logging.wandb_project is not None else None
+        opened.append(Metrics(folder, resumed_step=resumed_step, wandb=wandb))
+
+    on_rank_zero(open_here)
     try:
         yield opened[0] if rank == 0 else None
     finally:

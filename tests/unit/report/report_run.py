@@ -119,6 +119,12 @@ def train_record(step: int) -> dict[str, Any]:
         "tokens": step * 4096,
         "tokens_per_second": 5200 + 400 * noise - (3000 if step == 1 else 0),
         "seconds": 4096 / 5200,
+        "seconds_data": 0.01 + 0.002 * noise,
+        "seconds_communication": 0.05 + 0.01 * noise,
+        "goodput": 1 - 1 / (step + 2),
+        "memory_peak": 2_000_000_000,
+        "norm_attention": 12 + step / 100,
+        "norm_mlp": 20 + step / 90,
     }
 
 

@@ -201,6 +201,13 @@ def test_a_run_without_a_step(whole_run):
     assert "No step has been logged yet." in page.text
 
 
+def test_what_was_measured_has_a_curve(whole_run):
+    page = metrics_page(whole_run, [json.dumps(train_record(step)) for step in range(1, 9)])
+    for title in ("Learning rate", "Goodput", "Memory", "Data", "Communication", "Norm of attention's weights"):
+        assert title in page.text, title
+    assert "MFU" not in page.text  # a device of no known peak
+
+
 def test_a_single_step(whole_run):
     page = metrics_page(whole_run, [json.dumps(train_record(41))])
     assert "At step 41 of 1,000" in page.texts["header"].replace("\u00a0", " ")
