@@ -12,7 +12,7 @@ from aixmeg.config.logging import LoggingConfig
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, write_error
 from aixmeg.train.together import on_rank_zero
-from aixmeg.train.wandb import WandbMirror
+from aixmeg.train.wandb_mirror import WandbMirror
 
 Record = dict[str, Any]
 

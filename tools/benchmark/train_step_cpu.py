@@ -2,7 +2,7 @@
 
     python tools/benchmark/train_step_cpu.py [--dtype fp32] [--threads 1] [--seq-length 512] [--rounds 6] [--out DIR]
 
-Same sizes, weights' dtype, batch, threads and work in both: forward, loss, backward, clipping of the global norm, AdamW.
+Same sizes, dtype of weights, batch, threads and work in both: forward, loss, backward, clipping of the norm, AdamW.
 aixmeg's side is the step of `aixmeg train` (megatron-core's schedule and gradient buffers, the kernels of csrc/, master
 weights and states in float32); the other is LlamaForCausalLM with SDPA attention, torch.nn.utils.clip_grad_norm_ and
 torch's fused AdamW, whose states have the weights' dtype. The sides take turns; the best of the rounds counts.

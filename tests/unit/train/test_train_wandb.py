@@ -8,7 +8,7 @@ import pytest
 from aixmeg.config.logging import LoggingConfig
 from aixmeg.errors import UserError
 from aixmeg.train.metrics import Metrics
-from aixmeg.train.wandb import WandbMirror
+from aixmeg.train.wandb_mirror import WandbMirror
 
 OPTIONS = LoggingConfig(wandb_project="code", wandb_mode="offline")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ class WandbMirror:
 
     def __init__(self, options: LoggingConfig, folder: Path) -> None:
         try:
-            import wandb
+            wandb: Any = importlib.import_module("wandb")
         except ImportError as error:
             raise UserError(
                 f"logging.wandb_project={options.wandb_project} needs the package wandb; pip install wandb, or set null"
