@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import torch
 from train_ranks import (
     TP2,
     changed,
@@ -22,6 +23,7 @@ from train_ranks import (
     train_ranks,
 )
 
+from aixmeg.convert.checkpoint_reader import CheckpointWeights
 from aixmeg.errors import UserError
 from aixmeg.train.folders import find_latest, list_checkpoints, step_of, verify
 
@@ -169,10 +171,15 @@ def test_one_checkpoint_at_a_time_and_the_last_is_waited_for(root, whole):
     assert run_ranks(slow_disk, 2, config, log=root / "log") == [0, 0], log_of(root)
     assert [step_of(folder) for folder in list_checkpoints(root / "slow")] == [3, 6, 9, 12]
     assert read_metrics(root / "slow") == whole
-    # What is written is the state of the step that it is called after, not of the steps that went on meanwhile.
+    # What is written is the state of the step that it is called after, not of the steps that went on meanwhile: the
+    # weights too, which a resumed run makes anew from the optimizer's, but a conversion reads.
+    for step in (3, 6, 9):
+        late, waited = (CheckpointWeights(root / run / f"checkpoints/step-{step:08}") for run in ("slow", "whole"))
+        assert set(late) == set(waited)
+        assert all(torch.equal(late[name], waited[name]) for name in waited), step
     (root / "slow/checkpoints/latest").write_text("step-00000006\n")
     train_ranks(config, 2, log=root / "log", resume=True)
-    assert "continuing from" in log_of(root) and read_metrics(root / "slow") == whole
+    assert "slow/checkpoints/step-00000006" in log_of(root) and read_metrics(root / "slow") == whole
 
 
 # Damaged files.
