@@ -176,6 +176,13 @@ class TrainConfig:
     """Steps between validations; 0 validates at the end only."""
     eval_samples: int = 64
     """Held-out samples per validation, of each dataset of a blend, the same ones each time."""
+    eval_infills: int = 0
+    """Held-out middles per validation, of each dataset of a blend, that the model completes greedily, the same ones
+    each time, spread over the languages: exact match and edit similarity; 0 disables."""
+    eval_infill_tokens: int = 64
+    """Longest of these middles in tokens, with the one that closes it: so many forward passes at most."""
+    eval_infill_context: int = 2048
+    """Longest prompt of them plus eval_infill_tokens, in tokens; model.seq_length where that is less."""
     save_interval: int = 500
     """Steps between checkpoints; 0 saves at the end only."""
     keep_checkpoints: int = 2

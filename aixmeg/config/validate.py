@@ -14,7 +14,7 @@ from aixmeg.config.root import Config, sections
 def conflicts(config: Config, world_size: int | None = None) -> list[str]:
     """Every broken rule of `config`; with `world_size` also those that depend on the number of ranks."""
     found = [*_ranges(config), *_shares(config), *_model(config), *layout_conflicts(config)]
-    found += [*fp8_conflicts(config), *_optimizer(config), *_documents(config)]
+    found += [*fp8_conflicts(config), *_optimizer(config), *_documents(config), *_infills(config)]
     found += blend_problems(config.train.blend, order=config.data.packing.order)
     train = config.train
     found += rampup_problems(train.global_batch_size, train.rampup_batch_size, order=config.data.packing.order)
@@ -33,14 +33,15 @@ _POSITIVE = {
               "seq_length", "vocab_size", "rotary_base", "layernorm_epsilon", "init_method_std"),
     "parallel": ("tensor_model_parallel_size", "pipeline_model_parallel_size", "context_parallel_size"),
     "optimizer": ("lr", "adam_eps"),
-    "train": ("steps", "global_batch_size", "micro_batch_size", "log_interval", "eval_samples", "num_threads"),
+    "train": ("steps", "global_batch_size", "micro_batch_size", "log_interval", "eval_samples",
+              "eval_infill_tokens", "eval_infill_context", "num_threads"),
 }  # fmt: skip
 _NOT_NEGATIVE = {
     "corpus": ("min_file_bytes", "max_file_bytes", "max_repository_bytes", "workers"),
     "tokenizer": ("max_training_bytes", "seed"),
     "data": ("seed", "epoch", "workers"),
     "optimizer": ("min_lr", "warmup_steps", "weight_decay", "clip_grad"),
-    "train": ("eval_interval", "save_interval", "keep_checkpoints", "seed"),
+    "train": ("eval_interval", "eval_infills", "save_interval", "keep_checkpoints", "seed"),
 }
 
 
@@ -105,6 +106,18 @@ def _model(config: Config) -> Iterator[str]:
         yield (
             f"model.vocab_size={model.vocab_size} differs from tokenizer.vocab_size="
             f"{config.tokenizer.vocab_size}; set both to the same number"
+        )
+
+
+def _infills(config: Config) -> Iterator[str]:
+    train, room = config.train, min(config.train.eval_infill_context, config.model.seq_length)
+    if train.eval_infills > 0 and train.eval_infill_tokens < 2:
+        yield f"train.eval_infill_tokens={train.eval_infill_tokens} leaves no token beside the closing one; raise it"
+    elif train.eval_infills > 0 and train.eval_infill_tokens >= room:
+        yield (
+            f"train.eval_infill_tokens={train.eval_infill_tokens} leaves no room for a prompt in {room} tokens, the "
+            f"lower of train.eval_infill_context={train.eval_infill_context} and model.seq_length="
+            f"{config.model.seq_length}; lower it, or set train.eval_infills=0"
         )
 
 

@@ -167,6 +167,7 @@ class ValidDataset:
     """The held-out stream in its own order, cut at multiples of S; the last window is padded and not counted there.
 
     Item k is (tokens int64 [S + 1], kind uint8 [S]); kind[t] says what the label tokens[t + 1] is (`Labels`).
+    `row_languages` holds, for each row of the sidecar, its number in `languages`, from 1; 0 where no file tells it.
 
     Raises:
         UserError: unreadable, cut-off or mismatched files, an empty split, ids that the vocabulary lacks.
@@ -176,11 +177,11 @@ class ValidDataset:
         self.stream = TokenStream(prefix)
         self.seq_length, self.vocab_size = seq_length, vocab_size
         _check_vocabulary(prefix, vocab_size)
-        self._labels = Labels(prefix, self.stream)
-        if len(self._labels.rows) == 0 or self.stream.total < 2:
+        self.labels = Labels(prefix, self.stream)
+        if len(self.labels.rows) == 0 or self.stream.total < 2:
             raise UserError(f"{prefix}.examples.npy has no examples; hold out repositories with data.valid_share")
         self._count: int = -(-(self.stream.total - 1) // seq_length)
-        self.languages, self._language = _languages(prefix, len(self._labels.rows))
+        self.languages, self.row_languages = _languages(prefix, len(self.labels.rows))
 
     def __len__(self) -> int:
         return self._count
@@ -190,26 +191,35 @@ class ValidDataset:
         if not 0 <= index < self._count:
             raise IndexError(index)
         start = index * self.seq_length
-        piece = self.stream.read(start, min(start + self.seq_length + 1, self.stream.total))
-        _check_ids(piece, self.vocab_size, self.stream.token_file)
+        piece = self.read(start, min(start + self.seq_length + 1, self.stream.total))
         tokens = np.zeros(self.seq_length + 1, np.int64)
         tokens[: len(piece)] = piece
-        return tokens, self._labelled(index, self._labels.kinds)
+        return tokens, self._labelled(index, self.labels.kinds)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Tokens of the stream positions [start, stop).
+
+        Raises:
+            UserError: ids that the vocabulary lacks.
+        """
+        tokens = self.stream.read(start, stop)
+        _check_ids(tokens, self.vocab_size, self.stream.token_file)
+        return tokens
 
     def documents(self, index: int, unit: DocumentUnit) -> np.ndarray:
         """Where examples or repositories begin among the inputs of window `index`, int64, from 0."""
         start = index * self.seq_length
         length = min(self.seq_length + 1, self.stream.total - start)
-        starts = self._labels.document_starts([(start, length)], unit, size=self.seq_length + 1)
+        starts = self.labels.document_starts([(start, length)], unit, size=self.seq_length + 1)
         return starts[starts < self.seq_length]
 
     def languages_of(self, index: int) -> np.ndarray:
         """The language of each label of window `index` that counts, uint16 [S]: its number in `languages`, from 1."""
-        return self._labelled(index, lambda start, stop: self._labels.of_rows(start, stop, self._language))
+        return self._labelled(index, lambda start, stop: self.labels.of_rows(start, stop, self.row_languages))
 
     def windows_of(self, kind: int) -> np.ndarray:
         """Ascending indices, int64, of the windows that count at least one label of `kind`."""
-        firsts, ends, kinds = self._labels.spans()
+        firsts, ends, kinds = self.labels.spans()
         rows = (kinds == kind) & (firsts < ends)
         # Label t of window k stands at position k * S + t + 1 of the stream.
         first, last = (firsts[rows] - 1) // self.seq_length, (ends[rows] - 2) // self.seq_length

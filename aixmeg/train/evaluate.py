@@ -1,12 +1,12 @@
-"""Held-out loss of text (next-token examples) and of middles (infilling).
+"""Held-out loss of text (next-token examples) and of middles (infilling), and completions of middles.
 
 Shapes: `b` micro-batch, `s` sequence.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +17,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from aixmeg.data.labels import KIND_NONE
+from aixmeg.data.middles import Middle
 from aixmeg.data.stream import ValidDataset
 from aixmeg.train.batches import Batch, make_batch
 from aixmeg.train.build import Training
 from aixmeg.train.documents import DocumentMask
+from aixmeg.train.infill import complete, infill_scores, merged
 from aixmeg.train.kinds import KINDS, means_by_kind, sums_by_kind
-from aixmeg.train.step import run_schedule
+from aixmeg.train.step import rows_per_rank, run_schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class HeldOut:
     dataset: ValidDataset
     windows: Sequence[int]
     """The same ones in every validation."""
+    middles: Sequence[Middle] = ()
+    """What the model completes in every validation."""
 
 
 def held_out_windows(dataset: ValidDataset, wanted: int) -> list[int]:
@@ -58,17 +62,36 @@ def held_out_windows(dataset: ValidDataset, wanted: int) -> list[int]:
 
 
 def evaluate(training: Training, held_out: Sequence[HeldOut]) -> dict[str, Any]:
-    """Mean loss in nats per token over the windows; collective.
+    """Mean loss in nats per token over the windows, and how well middles are completed; collective.
 
     Returns:
-        {"ntp_loss", "middle_loss"}, None without such labels; "languages": the same of each language that has a label
-        there; "datasets": all of this for each dataset of a blend.
+        {"ntp_loss", "middle_loss"}, None without such labels; where middles are completed, "infill_exact_match",
+        "infill_edit_similarity" and "infills", their number; "languages": the same of each language that has a label or
+        a middle there; "datasets": all of this for each dataset of a blend.
     """
-    found = {one.name: _sums(training, one) for one in held_out}
-    record = _losses(list(found.values()))
+    with _evaluation_mode(training):
+        found = {one.name: _sums(training, one) for one in held_out}
+        middles = [middle for one in held_out for middle in one.middles]
+        written = complete(training, middles) if middles else []
+    record = merged(_losses(list(found.values())), infill_scores(middles, written))
     if any(found):
-        record["datasets"] = {name: _losses([sums]) for name, sums in found.items()}
+        record["datasets"], at = {}, 0
+        for one in held_out:
+            scores = infill_scores(one.middles, written[at : at + len(one.middles)])
+            record["datasets"][one.name] = merged(_losses([found[one.name]]), scores)
+            at += len(one.middles)
     return record
+
+
+@contextlib.contextmanager
+def _evaluation_mode(training: Training) -> Iterator[None]:
+    for model in training.wrapped:
+        model.eval()
+    try:
+        yield
+    finally:
+        for model in training.wrapped:
+            model.train()
 
 
 _Sums = dict[str, Tensor]
@@ -79,12 +102,8 @@ def _sums(training: Training, held_out: HeldOut) -> _Sums:
     """The sums over the windows of one dataset; collective."""
     dataset = held_out.dataset
     batches = _rank_batches(training, dataset, held_out.windows)
-    for model in training.wrapped:
-        model.eval()
     with torch.no_grad():
         sums = run_schedule(training, batches, _valid_forward(len(dataset.languages)), forward_only=True)
-    for model in training.wrapped:
-        model.train()
     total = torch.zeros(1 + len(dataset.languages), len(KINDS), 2, dtype=torch.float64, device=training.device)
     if training.topology.is_last_stage and training.topology.tp_rank == 0:
         total += torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
@@ -106,7 +125,7 @@ def _losses(found: Sequence[_Sums]) -> dict[str, Any]:
 def _rank_batches(training: Training, dataset: ValidDataset, windows: Sequence[int]) -> list[ValidBatch]:
     """This data-parallel rank's part, filled up to whole micro-batches, equally many per rank, with uncounted rows."""
     size, topology = training.config.train.micro_batch_size, training.topology
-    per_rank = math.ceil(len(windows) / (size * topology.dp_size)) * size
+    per_rank = rows_per_rank(training, len(windows))
     mine = list(windows[topology.dp_rank * per_rank : (topology.dp_rank + 1) * per_rank])
     rows = [(*dataset[window], dataset.languages_of(window)) for window in mine]
     tokens, kinds = dataset[windows[0]]

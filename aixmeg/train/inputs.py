@@ -10,6 +10,7 @@ from typing import Any
 from aixmeg.config import Config
 from aixmeg.config.blend import integer_shares
 from aixmeg.data.blend import Blend
+from aixmeg.data.middles import choose_middles
 from aixmeg.data.stream import TrainDataset, ValidDataset, unigram_loss
 from aixmeg.data.turns import Turns, epoch_folder
 from aixmeg.errors import UserError
@@ -47,6 +48,7 @@ def open_inputs(config: Config, identity: dict[str, Any]) -> Inputs:
     datasets = [_train(config, folder) for folder in folders.values()]
     train = Blend(datasets, integer_shares(config.train.blend)) if config.train.blend else datasets[0]
     held_out = [_held_out(config, name, folder) for name, folder in folders.items() if (folder / "valid.idx").exists()]
+    _check_middles(config, held_out)
     unigram = None
     if held_out and not config.train.blend:
         unigram = unigram_loss(folders[""], held_out[0].dataset, held_out[0].windows)
@@ -76,4 +78,22 @@ def _held_out(config: Config, name: str, folder: Path) -> HeldOut:
     windows = held_out_windows(dataset, config.train.eval_samples)
     if not windows:
         raise UserError(f"{folder / 'valid.bin'} counts no held-out label; raise data.valid_share and build again")
-    return HeldOut(name=name, dataset=dataset, windows=windows)
+    options = config.train
+    middles = choose_middles(
+        dataset, wanted=options.eval_infills, seed=options.seed, longest=options.eval_infill_tokens,
+        room=min(options.eval_infill_context, model.seq_length),
+    )  # fmt: skip
+    return HeldOut(name=name, dataset=dataset, windows=windows, middles=middles)
+
+
+def _check_middles(config: Config, held_out: Sequence[HeldOut]) -> None:
+    """Refuse a training that is asked to complete middles and has none."""
+    train = config.train
+    if train.eval_infills and not any(one.middles for one in held_out):
+        where = ", ".join(str(folder / "valid.bin") for folder in data_folders(config).values())
+        raise UserError(
+            f"train.eval_infills={train.eval_infills}, but {where} holds out no middle of up to "
+            f"{train.eval_infill_tokens} tokens (train.eval_infill_tokens) whose prompt leaves room for that in "
+            f"{min(train.eval_infill_context, config.model.seq_length)} (train.eval_infill_context, model.seq_length); "
+            "raise these, hold out more (data.valid_share), or set train.eval_infills=0"
+        )

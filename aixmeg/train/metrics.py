@@ -51,7 +51,9 @@ _TAGS = {
             for name in ("utilization", "memory_used", "power", "temperature", "sm_clock", "ecc_uncorrected")
         },
     },
-    "valid": {"ntp_loss": "valid/ntp_loss", "middle_loss": "valid/middle_loss"},
+    "valid": {
+        name: f"valid/{name}" for name in ("ntp_loss", "middle_loss", "infill_exact_match", "infill_edit_similarity")
+    },
 }
 
 

@@ -129,7 +129,7 @@ class Recorder:
 def _shown(losses: dict[str, Any]) -> str:
     """The losses of all, and of each dataset of a blend."""
     plain = ", ".join(
-        f"{name.replace('_', ' ')} {'-' if value is None else f'{value:.4f}'}"
+        f"{name.replace('_', ' ')} {'-' if value is None else value if isinstance(value, int) else f'{value:.4f}'}"
         for name, value in losses.items()
         if not isinstance(value, dict)
     )

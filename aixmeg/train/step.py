@@ -88,9 +88,10 @@ def train_step(
 
 
 def run_schedule(
-    training: Training, batches: Sequence[Batch], forward: Any, *, forward_only: bool
+    training: Training, batches: Sequence[Batch], forward: Any, *, forward_only: bool, seq_length: int | None = None
 ) -> list[dict[str, Tensor]]:
-    """Drive the micro-batches through the stages; what `forward`'s loss function reports, on the last stage only."""
+    """Drive the micro-batches through the stages; what `forward`'s loss function reports, on the last stage only.
+    `seq_length` is the batches' where it is not the model's."""
     models: list[Any] = list(training.wrapped)
     topology = training.topology
     mine = [batch.part(rank=topology.cp_rank, size=topology.cp_size) for batch in batches]
@@ -100,10 +101,18 @@ def run_schedule(
         data_iterator=iterators if len(models) > 1 else iterators[0],
         model=models if len(models) > 1 else models[0],
         num_microbatches=len(mine),
-        seq_length=training.config.model.seq_length,
+        seq_length=seq_length or training.config.model.seq_length,
         micro_batch_size=training.config.train.micro_batch_size,
         forward_only=forward_only,
     )
+
+
+def rows_per_rank(training: Training, rows: int) -> int:
+    """Rows of each data-parallel rank when `rows` are dealt out in whole micro-batches, equally many per rank, and as
+    many as the interleaved schedule wants: a multiple of the stages."""
+    topology = training.topology
+    size = training.config.train.micro_batch_size * (topology.pp_size if topology.vp_size is not None else 1)
+    return math.ceil(rows / (size * topology.dp_size)) * size
 
 
 def _train_forward(batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:

@@ -9,10 +9,11 @@ import pytest
 import aixmeg
 
 ROOT = Path(aixmeg.__file__).parent
-BASE = {"config", "languages", "errors", "files"}
+BASE = {"config", "languages", "errors", "files", "subsequence"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "subsequence": set(),
     "config": {"errors", "files"},
     "languages": {"errors", "files"},
     "native": {"errors"},
@@ -45,7 +46,7 @@ ONLY_IN = {
 NEVER_IN = {
     "torch": {
         "config", "languages", "native", "syntax", "corpus", "report", "plan", "cluster", "cli", "errors", "files",
-        "nvml", "watch",
+        "subsequence", "nvml", "watch",
     }
 }  # fmt: skip
 

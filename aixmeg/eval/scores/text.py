@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from aixmeg.subsequence import similarity
+
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'', re.DOTALL)
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _JAVA: Final = """abstract assert boolean break byte case catch char class const continue default do double else enum
@@ -59,22 +61,7 @@ def _lines(text: str) -> list[str]:
 
 def edit_similarity(completion: str, reference: str) -> float:
     """2 · LCS / (both lengths) on stripped text, `fuzz.ratio` / 100; two empty texts are the same."""
-    a, b = completion.strip(), reference.strip()
-    total = len(a) + len(b)
-    return 2 * _common(a, b) / total if total else 1.0
-
-
-def _common(a: str, b: str) -> int:
-    """Length of the longest common subsequence: one big-integer addition per character of `b` (Hyyrö 2004)."""
-    where: dict[str, int] = {}
-    for i, character in enumerate(a):
-        where[character] = where.get(character, 0) | 1 << i
-    every = (1 << len(a)) - 1
-    row = every
-    for character in b:
-        hits = row & where.get(character, 0)
-        row = ((row + hits) | (row - hits)) & every
-    return len(a) - row.bit_count()
+    return similarity(completion.strip(), reference.strip())
 
 
 @dataclass(frozen=True)
