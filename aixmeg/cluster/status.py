@@ -11,9 +11,9 @@ from typing import Any
 
 from aixmeg.cluster.attempts import Attempt, clock, read_attempts
 from aixmeg.cluster.reading import JOBS, RunState, read_state
+from aixmeg.cluster.troubles import read_all_troubles
 from aixmeg.errors import UserError
 from aixmeg.files import read_records
-from aixmeg.watch.troubles import read_troubles
 
 _RECENT = 50
 """Records that the speed is taken from."""
@@ -57,7 +57,7 @@ def describe(run: Path, *, now: float) -> dict[str, Any]:
         "job": jobs[-1].get("job") if jobs else None,
         "attempts": len(attempts),
         "restarts": [_restart(attempt) for attempt in attempts if attempt.kind not in ("running", "complete")],
-        "troubles": [asdict(trouble) for trouble in read_troubles(run)],
+        "troubles": [asdict(trouble) for trouble in read_all_troubles(run)],
     }
 
 
@@ -144,20 +144,14 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  goodput     {found['goodput']:.1%} of the time since the first start{share}"
     if found["job"] is not None:
         yield f"  job         {found['job']}, {found['attempts']} attempts"
-    for one in found["restarts"]:
-        ended = clock(one["ended"]) if one["ended"] else "?"
-        lost = "" if not one["steps_lost"] else f", {one['steps_lost']} steps done again"
-        yield f"  {ended}  {one['kind']} at step {one['step']}: {one['cause']}{lost}"
     for one in found["troubles"]:
         yield f"  {clock(one['time'])}  {one['cause']}{_cost(one)}"
 
 
 def _cost(trouble: dict[str, Any]) -> str:
     """What a trouble cost, behind its cause."""
-    if trouble["seconds"] is None:
-        return ""
     again = f", {trouble['steps_lost']} steps done again" if trouble["steps_lost"] else ""
-    return f"{again}, {duration(trouble['seconds'])} lost"
+    return again if trouble["seconds"] is None else f"{again}, {duration(trouble['seconds'])} lost"
 
 
 def duration(seconds: float) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from aixmeg.cluster.troubles import read_all_troubles
 from aixmeg.config import Config, dump_config, read_yaml
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
 from aixmeg.report.scale import Values
-from aixmeg.watch.troubles import Trouble, read_troubles
+from aixmeg.watch.troubles import Trouble
 
 _TRAIN = ("step", "loss", "ntp_loss", "middle_loss", "grad_norm", "lr", "tokens", "tokens_per_second", "seconds",
           "mfu_causal", "memory_peak", "goodput", "seconds_data", "seconds_communication", "seconds_checkpoint",
@@ -68,7 +69,7 @@ class Run:
     options: Tree = field(default_factory=dict)
     """The same as a tree of sections."""
     troubles: Sequence[Trouble] = ()
-    """Failures and slow ranks, oldest first."""
+    """Attempts that ended early, failures, slow ranks and lost checkpoints, oldest first."""
 
 
 def load_run(config: Config) -> Run:
@@ -93,7 +94,7 @@ def load_run(config: Config) -> Run:
                         "run `aixmeg corpus build` or `aixmeg train` first, or set --paths.root")  # fmt: skip
     text = settings.content or dump_config(config)
     return Run(name=_name(run), config_text=text, options=_options(run / "config.yaml", config),
-               troubles=read_troubles(run), **parts)  # fmt: skip
+               troubles=read_all_troubles(run), **parts)  # fmt: skip
 
 
 def _name(run: Path) -> str:

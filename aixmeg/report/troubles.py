@@ -1,4 +1,4 @@
-"""What troubled the run: failures, hangs and slow ranks, with their cause and cost."""
+"""What troubled the run, with cause and cost: attempts that ended early, failures, slow ranks, lost checkpoints."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ def troubles(run: Run) -> Html:
     rows = [_row(trouble) for trouble in run.troubles[-_LISTED:]]
     cost = sum(trouble.seconds or 0.0 for trouble in run.troubles)
     lede = (
-        f"{numbers.plural(len(run.troubles), 'trouble')}, which cost {numbers.duration(cost)} in all: for a failure "
-        "until the next attempt trained, and the steps that it trained again; for a slow rank the wait of the others."
+        f"{numbers.plural(len(run.troubles), 'trouble')}, which cost {numbers.duration(cost)} in all: for an end or "
+        "a failure until the next attempt trained, and the steps that it trained again; for a slow rank the wait of "
+        "the others."
     )
     headings = ("When", "Cause", "Steps done again", "Cost")
     return section(
-        "troubles", "Failures and slow ranks", table(headings, rows, caption="What troubled the run"), lede=lede
+        "troubles",
+        "What troubled the run",
+        table(headings, rows, caption="Failures, restarts and slow ranks"),
+        lede=lede,
     )
 
 

@@ -32,7 +32,14 @@ from aixmeg.train.skip import Skipped
 from aixmeg.train.state import load_models, load_training, model_state, training_state
 from aixmeg.train.together import on_every_rank, on_rank_zero
 
-__all__ = ["find_whole", "latest_checkpoint", "load_checkpoint", "load_model_weights", "restore"]
+__all__ = ["DamageNotice", "find_whole", "latest_checkpoint", "load_checkpoint", "load_model_weights", "restore"]
+
+
+class DamageNotice(str):
+    """What the user is told of a checkpoint that was set aside."""
+
+    held: int = 0
+    """The step that it held."""
 
 
 def load_checkpoint(
@@ -147,4 +154,9 @@ def _changed(folder: Path, manifest: Manifest) -> str | None:
 def _set_aside(damaged: dict[Path, str], whole: Path) -> list[str]:
     """Rename damaged checkpoints once `latest` names the one that is whole; notices."""
     point_to(whole)
-    return [f"{problem.split(';')[0]}; it is {set_aside(folder)} now" for folder, problem in damaged.items()]
+    notices = []
+    for folder, problem in damaged.items():
+        notice = DamageNotice(f"{problem.split(';')[0]}; it is {set_aside(folder)} now")
+        notice.held = step_of(folder)
+        notices.append(notice)
+    return notices

@@ -81,7 +81,7 @@ def _run_stages(config: Config, launch: Launch, watch: Watch, *, begun: float, r
 
     from aixmeg.parallel.topology import Topology
     from aixmeg.train.build import build_training
-    from aixmeg.train.checkpoint import load_checkpoint
+    from aixmeg.train.checkpoint import DamageNotice, load_checkpoint
     from aixmeg.train.goodput import open_events
     from aixmeg.train.initial import load_initial
     from aixmeg.train.inputs import open_inputs
@@ -124,6 +124,8 @@ def _run_stages(config: Config, launch: Launch, watch: Watch, *, begun: float, r
     ):
         for notice in notices:
             progress.say(notice)
+            if events is not None and isinstance(notice, DamageNotice):
+                events.tell("damaged", start, held=notice.held, cause=str(notice))
         run_loop(
             training, inputs, run=run, start=start, metrics=metrics, progress=progress, skipped=skipped,
             history=history, events=events, telemetry=telemetry, watch=watch,

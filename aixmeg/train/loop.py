@@ -115,6 +115,8 @@ def run_loop(
                 record.saved(step)
             for message in saver.news():
                 progress.say(message)
+            for unsaved, cause in saver.unsaved():
+                record.unsaved(unsaved, cause)
             if last:
                 record.stopped(step, "signal" if result.flag else "end")
             if result.flag:

@@ -93,6 +93,10 @@ class Recorder:
         self._tell("checkpoint", step, took=self.clock.lap("checkpoint"))
         self.clock.restart()
 
+    def unsaved(self, step: int, cause: str) -> None:
+        """The checkpoint of `step` could not be saved; the training goes on. Collective."""
+        self._tell("unsaved", step, cause=cause)
+
     def went_back(self, step: int, to: int, notice: str) -> None:
         """The training goes on from step `to`, since `step` was broken; collective."""
         self._alone(lambda: self._metrics and self._metrics.rewind(to))

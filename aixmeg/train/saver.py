@@ -39,9 +39,10 @@ class Saver:
         self._training, self._run = training, run
         self._group: Any = dist.new_group(backend="gloo", timeout=_PATIENCE) if asynchronous else None
         self._thread: threading.Thread | None = None
-        self._error: Exception | None = None
+        self._error: tuple[int, Exception] | None = None
         self._failures = 0
         self._news: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._unsaved: list[tuple[int, str]] = []
         self.waited = 0.0
         """Seconds that the training has stood still for the newest save."""
 
@@ -57,7 +58,7 @@ class Saver:
             prepared = self._prepare(step)
         except (OSError, UserError) as error:
             self._clear(step)
-            self._failed(self._explained(step, error), final=False)
+            self._failed(step, self._explained(step, error), final=False)
             return
         if self._group is None:
             self._write(prepared, step, manifest, begun, None)
@@ -82,13 +83,18 @@ class Saver:
             self._thread = None
         error, self._error = self._error, None
         if error is not None:
-            self._failed(error, final=final)
+            self._failed(*error, final=final)
 
     def news(self) -> list[str]:
         """What rank 0 should tell the user: what was saved, or not, since it was asked last."""
         found = []
         while not self._news.empty():
             found.append(self._news.get())
+        return found
+
+    def unsaved(self) -> list[tuple[int, str]]:
+        """Step and cause of each save that has failed since it was asked last; the same on every rank."""
+        found, self._unsaved = self._unsaved, []
         return found
 
     def __enter__(self) -> Saver:
@@ -126,18 +132,19 @@ class Saver:
             )  # fmt: skip
         except Exception as error:
             self._clear(step)
-            self._error = self._explained(step, error)
+            self._error = (step, self._explained(step, error))
             return
         self._failures = 0
         took = time.perf_counter() - begun
         self._news.put(f"saved {folder} in {took:.1f} s, of which the training waited {waited or took:.1f}")
 
-    def _failed(self, error: Exception, *, final: bool) -> None:
+    def _failed(self, step: int, error: Exception, *, final: bool) -> None:
         if not isinstance(error, UserError):
             raise error
         self._failures += 1
         if final or self._failures > self._training.config.checkpoint.max_failed_saves:
             raise UserError(f"{error}: free space, then go on with --resume") from error
+        self._unsaved.append((step, str(error)))
         self._news.put(f"{error}; the next one is saved as planned")
 
     def _explained(self, step: int, error: Exception) -> Exception:

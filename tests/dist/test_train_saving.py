@@ -26,6 +26,7 @@ from train_ranks import (
 from aixmeg.convert.checkpoint_reader import CheckpointWeights
 from aixmeg.errors import UserError
 from aixmeg.train.folders import find_latest, list_checkpoints, step_of, verify
+from aixmeg.watch.troubles import read_troubles
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +135,8 @@ def test_a_save_that_fails_is_said_and_the_next_one_comes(root, whole, asynchron
     for step in (6, 9):
         assert f"cannot save the checkpoint of step {step} in {run}/checkpoints: rank 1: File too large" in log_of(root)
     assert "earlier checkpoints are untouched; the next one is saved as planned" in log_of(root)
+    told = [(one.kind, one.step, "File too large" in one.cause) for one in read_troubles(run)]
+    assert told == [("unsaved", 6, True), ("unsaved", 9, True)]
     assert read_metrics(run) == whole
 
 
@@ -204,6 +207,8 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(root, whole):
     assert f"continuing from {folder}/step-00000003" in said
     assert f"step-00000009 is damaged: __1_0.distcp has changed since it was saved (SHA-256); it is {folder}" in said
     assert "step-00000006 is incomplete: common.pt is missing; it is" in said
+    told = [(one.kind, one.step, one.steps_lost) for one in read_troubles(root / "damaged")]
+    assert told == [("damaged", 9, 6), ("damaged", 6, 3)]
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["damaged-step-00000006", "damaged-step-00000009", "latest",
                      *(f"step-{step:08}" for step in (3, 6, 9, 12))]  # fmt: skip

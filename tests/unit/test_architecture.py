@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "train": BASE | {"ops", "parallel", "model", "data", "nvml", "plan", "watch"},
     "convert": BASE | {"parallel", "model", "train", "tokenizer", "data"},
     "generate": BASE | {"ops", "parallel", "model", "train", "tokenizer", "convert", "sfim"},
-    "report": BASE | {"corpus", "watch"},
+    "report": BASE | {"cluster", "corpus", "watch"},
     "plan": BASE,
     "cluster": BASE | {"corpus", "train", "watch"},
     "eval": BASE | {"corpus", "tokenizer", "sfim", "syntax", "native", "model", "convert", "generate", "report"},
