@@ -14,6 +14,7 @@ from typing import Any
 
 from aixmeg.corpus.executors import Progress, run_shards
 from aixmeg.corpus.job import Job
+from aixmeg.corpus.mpi_ranks import futures_started
 from aixmeg.errors import UserError
 
 _START = "mpirun -n N python -m mpi4py.futures -m aixmeg corpus build …"
@@ -47,14 +48,6 @@ def opened_mpi(job: Job) -> Iterator[MpiRanks]:
 
     with futures.MPIPoolExecutor() as pool:
         yield MpiRanks(pool, job)
-
-
-def futures_started() -> bool:
-    """Whether this process was started by `python -m mpi4py.futures`, whose other ranks serve this one. mpi4py has no
-    public question for it."""
-    from mpi4py.futures import _core
-
-    return getattr(_core, "SharedPool", None) is not None
 
 
 class MpiRanks:

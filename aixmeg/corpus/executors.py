@@ -14,6 +14,7 @@ from typing import Protocol
 from aixmeg.config import CorpusConfig
 from aixmeg.corpus.executor import Workers
 from aixmeg.corpus.job import Job
+from aixmeg.corpus.mpi_ranks import refuse_repeats
 from aixmeg.corpus.phases import FUNCTIONS
 
 Progress = Callable[[int], None]
@@ -71,6 +72,8 @@ def check_executor(config: CorpusConfig) -> None:
         from aixmeg.corpus.executor_mpi import check_mpi
 
         check_mpi()
+    else:
+        refuse_repeats("corpus build --corpus.executor.kind mpi", alone="corpus.workers")
 
 
 def run_shards(job_folder: Path, phase: str, shards: Sequence[int], *, workers: int) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from aixmeg import __version__
 from aixmeg.config import Config, DataConfig
+from aixmeg.corpus.mpi_ranks import refuse_repeats
 from aixmeg.corpus.progress import Progress
 from aixmeg.corpus.source_file import shard_name
 from aixmeg.data.assemble import SPLIT_FILES, Run, Split, read_runs, write_split
@@ -44,8 +45,9 @@ def build_data(config: Config) -> dict[str, Any]:
 
     Raises:
         UserError: no corpus or tokenizer, an empty corpus, one repository only, another build of the same folder at
-            work, or a disk that refuses a write.
+            work, several ranks that would all build, or a disk that refuses a write.
     """
+    refuse_repeats("data build", alone="data.workers")
     tokenizer = CodeTokenizer.from_folder(config.paths.at("tokenizer"))
     shards = _find_shards(config.paths.at("corpus"))
     data = config.paths.at("data")

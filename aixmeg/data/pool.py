@@ -1,4 +1,5 @@
-"""Building the parts: in this process or in workers, which stop by themselves when this process is killed."""
+"""Building the parts: in this process, in workers, which stop by themselves when this process is killed, or in the
+other ranks of `mpirun -n N python -m mpi4py.futures -m aixmeg data build …`."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from aixmeg.config import DataConfig
+from aixmeg.corpus.mpi_ranks import futures_started
 from aixmeg.data.parts import Part, build_part
 from aixmeg.errors import UserError
 from aixmeg.tokenizer.code_tokenizer import CodeTokenizer
@@ -30,16 +32,14 @@ def build_parts(parts: list[Part], tokenizer: CodeTokenizer, config: DataConfig)
     Raises:
         UserError: of the first part that failed, or a worker could not start or was killed. What is built stays built.
     """
+    ranks = futures_started()
     workers = worker_count(config.workers, len(parts))
-    if workers == 1:
+    if not ranks and workers == 1:
         for part in parts:
             build_part(part, tokenizer, config)
             yield part
         return
-    # spawn: forked copies of a process with threads (progress bar, BLAS) may hang
-    executor = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (tokenizer.model_file, config)
-    )
+    executor = _mpi_executor(tokenizer, config) if ranks else _executor(workers, tokenizer, config)
     try:
         futures = {_submit(executor, part): part for part in parts}
         for future in as_completed(futures):
@@ -54,7 +54,19 @@ def build_parts(parts: list[Part], tokenizer: CodeTokenizer, config: DataConfig)
         executor.shutdown(cancel_futures=True)
 
 
-def _submit(executor: ProcessPoolExecutor, part: Part) -> Future[None]:
+def _executor(workers: int, tokenizer: CodeTokenizer, config: DataConfig) -> Executor:
+    # spawn: forked copies of a process with threads (progress bar, BLAS) may hang
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, spawn, _start_worker, (tokenizer.model_file, config))
+
+
+def _mpi_executor(tokenizer: CodeTokenizer, config: DataConfig) -> Executor:
+    from mpi4py.futures import MPIPoolExecutor
+
+    return MPIPoolExecutor(initializer=_start_worker, initargs=(tokenizer.model_file, config))
+
+
+def _submit(executor: Executor, part: Part) -> Future[None]:
     """Submitting starts the processes."""
     try:
         return executor.submit(_build_in_worker, part)
