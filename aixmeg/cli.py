@@ -147,6 +147,16 @@ COMMANDS: dict[str, Command] = {
         target="aixmeg.cluster.supervise:begin",
         arguments=(_RUN, _MAX_RESTARTS),
     ),
+    "slurm fit": Command(
+        help="used by batch scripts: print the nodes that the look at them found unfit, and say what follows",
+        target="aixmeg.cluster.fit:fit",
+        arguments=(
+            _RUN,
+            _MAX_RESTARTS,
+            _option("--checked", type=Path, required=True, metavar="DIR", help="what `aixmeg health --out` wrote"),
+            _option("--nodes", required=True, metavar="LIST", help="the job's nodes, with commas"),
+        ),
+    ),
     "slurm end": Command(
         help="used by batch scripts: note how an attempt ended, and say whether another follows",
         target="aixmeg.cluster.supervise:end",
@@ -249,6 +259,7 @@ COMMANDS: dict[str, Command] = {
         arguments=(
             _option("--gpus-per-node", type=int, default=None, metavar="N", help="GPUs that every node should have"),
             _option("--out", type=Path, default=None, metavar="DIR", help="folder for each rank's findings as JSON"),
+            _option("--quick", action="store_true", help="each process looks at its own node alone, by NVML"),
         ),
     ),
     "quickstart": Command(

@@ -43,8 +43,8 @@ class Attempt:
     signal: str = ""
     """Signal that reached the batch script, or nothing."""
     kind: str = "running"
-    """running, complete, asked (a signal before a time limit or a preemption), ended (by SLURM or a person), lost
-    (without a word: node down, slurmd killed) or failed."""
+    """running, complete, unfit (a node, before the ranks start), asked (a signal before a time limit or a preemption),
+    ended (by SLURM or a person), lost (without a word: node down, slurmd killed) or failed."""
     cause: str = ""
     """What the ranks' log says, for people and for telling failures apart."""
     followed: str = ""

@@ -40,6 +40,7 @@ def render(job: Job, site: SiteConfig) -> str:
         f"umask {site.umask}",
         f"run={shlex.quote(str(job.run))}",
         f"max_restarts={site.max_restarts}",
+        f"health_seconds={site.health_seconds}",
         "",
         *_site(site),
         *_commands(job, site),
@@ -89,9 +90,10 @@ def _site(site: SiteConfig) -> Iterator[str]:
 
 
 def _commands(job: Job, site: SiteConfig) -> Iterator[str]:
-    """`tool` and `launch`, the two commands of the supervision."""
+    """`tool`, `health` and `launch`, the commands of the supervision."""
     inside = tuple(_apptainer(site))
     yield _array("tool", [*_single(site), *inside, job.python, "-m", "aixmeg"])
+    yield _array("health", [*_each_node(job, site), *inside, job.python, *_looking(site)])
     yield _array("launch", [*_launcher(job, site), *inside, *_training(job, site)])
 
 
@@ -124,6 +126,20 @@ def _training(job: Job, site: SiteConfig) -> Iterator[str]:
         "bash", "-c", _TORCHRUN, job.python, f"--nproc-per-node={site.ranks}",
         "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", f"--shutdown-timeout={seconds}", *train,
     )  # fmt: skip
+
+
+def _each_node(job: Job, site: SiteConfig) -> Iterator[str]:
+    """Words that start one process on each node."""
+    yield from ("srun", f"--nodes={job.nodes}", f"--ntasks={job.nodes}", "--ntasks-per-node=1", "--label", "--overlap",
+                "--cpus-per-task=1")  # fmt: skip
+    yield from _pyxis(site)
+
+
+def _looking(site: SiteConfig) -> Iterator[str]:
+    """What each of those processes runs."""
+    yield from ("-m", "aixmeg", "health", "--quick")
+    if site.gpus_per_node:
+        yield f"--gpus-per-node={site.gpus_per_node}"
 
 
 def _single(site: SiteConfig) -> Iterator[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aixmeg.cluster.attempts import clock, now
 from aixmeg.cluster.batch import Job, render
+from aixmeg.cluster.fit import without_bad_nodes
 from aixmeg.cluster.reading import JOBS
 from aixmeg.cluster.run_directory import note_job, write_run_directory
 from aixmeg.cluster.secrets import is_secret
@@ -60,6 +61,7 @@ def submit(
     _check(config, site, nodes)
     config = dataclasses.replace(config, paths=dataclasses.replace(config.paths, root=config.paths.root.resolve()))
     run = config.paths.at("run")
+    site = without_bad_nodes(site, run)
     script = render(Job(run=run, nodes=nodes, python=_python(site)), site)
     if dry_run:
         print(script, end="")

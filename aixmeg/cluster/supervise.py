@@ -31,7 +31,7 @@ def begin(run: Path, *, max_restarts: int) -> int:
         if before.job == job:
             verdict = judge(attempts, max_restarts=max_restarts)
             if verdict.follow == "stopped":
-                return _say(run, attempts, verdict)
+                return say(run, attempts, verdict)
             before.followed = "again"
     attempts.append(
         Attempt(
@@ -53,7 +53,7 @@ def end(run: Path, *, status: int, signal: str, max_restarts: int, log: Path) ->
     last.ended, last.status, last.signal = now(), status, signal
     last.step, last.checkpoint = state.step, state.checkpoint or 0
     last.kind, last.cause = _kind(run, state, last, log)
-    return _say(run, attempts, judge(attempts, max_restarts=max_restarts))
+    return say(run, attempts, judge(attempts, max_restarts=max_restarts))
 
 
 def _kind(run: Path, state: RunState, attempt: Attempt, log: Path) -> tuple[str, str]:
@@ -86,7 +86,8 @@ def _lost(attempt: Attempt, state: RunState) -> None:
     attempt.step, attempt.checkpoint = state.step, state.checkpoint or 0
 
 
-def _say(run: Path, attempts: list[Attempt], verdict: Verdict) -> int:
+def say(run: Path, attempts: list[Attempt], verdict: Verdict) -> int:
+    """Note what follows the last attempt, tell it, and return the exit status that means it."""
     last = attempts[-1]
     last.followed = {"again": "again", "stopped": "stopped"}.get(verdict.follow, "")
     _write(run, attempts)

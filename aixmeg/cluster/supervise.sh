@@ -1,6 +1,6 @@
 # From the start of a job to its end. This text stands in every script that `aixmeg slurm submit` writes, and in
-# slurm/pretrain.sbatch. Above it are set: run (folder), tool (words that start aixmeg on this node), launch (words that
-# start the ranks), max_restarts.
+# slurm/pretrain.sbatch. Above it are set: run (folder), tool (words that start aixmeg on this node), health (words that
+# look at every node), launch (words that start the ranks), max_restarts, health_seconds.
 attempt=${SLURM_RESTART_COUNT:-0}
 log=$run/logs/ranks-$SLURM_JOB_ID-$attempt.log
 mkdir -p "$run/logs"
@@ -25,6 +25,24 @@ trap 'forward USR2' USR2
 
 # Is another attempt worth it? Notes its beginning, and how the one before was lost if it had no time to say so.
 "${tool[@]}" slurm begin "$run" --max-restarts "$max_restarts" || exit
+
+# Is every node fit? What each one finds is in $checked. A job without its bad nodes is another attempt; SLURM takes
+# other nodes once they are excluded, which is possible from the moment on in which the job waits again.
+if ((health_seconds > 0)) && [[ -z $asked ]]; then
+  checked=$run/health/$SLURM_JOB_ID-$attempt
+  timeout --kill-after=5 "$health_seconds" "${health[@]}" --out "$checked" >>"$log" 2>&1
+  bad=$("${tool[@]}" slurm fit "$run" --checked "$checked" --max-restarts "$max_restarts" \
+    --nodes "$(scontrol show hostnames "$SLURM_JOB_NODELIST" | paste -sd,)")
+  verdict=$?
+  if [[ $verdict -eq 75 ]]; then
+    out=$(scontrol -o show job "$SLURM_JOB_ID" | sed -n 's/.* ExcNodeList=\([^ ]*\).*/\1/p')
+    if [[ -n $out && $out != "(null)" ]]; then bad=$bad,$out; fi
+    scontrol requeue "$SLURM_JOB_ID"
+    scontrol update "JobId=$SLURM_JOB_ID" "ExcNodeList=$bad" ||
+      echo "aixmeg: cannot exclude $bad here: scancel $SLURM_JOB_ID, then submit again, which leaves them out" >&2
+  fi
+  if [[ $verdict -ne 0 ]]; then exit "$verdict"; fi
+fi
 
 status=0
 if [[ -z $asked ]]; then

@@ -95,6 +95,10 @@ class SiteConfig:
     max_restarts: int = 20
     """Restarts of a job after failures before it stays ended; preemptions and time limits do not count."""
 
+    health_seconds: int = 120
+    """Time limit of the look at every node before the ranks start; 0 leaves it out. Takes a second or two: what NVML
+    tells of the GPUs, and whether there are as many as `gpus_per_node`."""
+
     @property
     def ranks(self) -> int:
         """Ranks of a node."""
@@ -115,7 +119,7 @@ class SiteConfig:
         yield from self.container.problems(f"{prefix}container")
 
     def _numbers(self, prefix: str) -> Iterator[str]:
-        for name in ("signal_seconds", "gpus_per_node", "max_restarts"):
+        for name in ("signal_seconds", "gpus_per_node", "max_restarts", "health_seconds"):
             if getattr(self, name) < 0:
                 yield f"{prefix}{name}={getattr(self, name)} must be zero or more"
         for name in ("ranks_per_node", "cpus_per_rank"):

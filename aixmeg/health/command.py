@@ -33,12 +33,20 @@ class Report:
     device: str
 
 
-def health(*, gpus_per_node: int | None, out: Path | None) -> None:
+def health(*, gpus_per_node: int | None, out: Path | None, quick: bool = False) -> None:
     """Check all nodes of the job, alone or under torchrun, srun or mpirun; print a table and the nodes to exclude.
+
+    Args:
+        gpus_per_node: GPUs that a node must have; None takes what is there.
+        out: folder for each rank's findings.
+        quick: look at this node alone, by NVML, without torch and without the other ranks.
 
     Raises:
         UserError: a node is not fit, or the ranks do not meet.
     """
+    if quick:
+        _look(gpus_per_node, out)
+        return
     from aixmeg.health.exercise import multiply, reduce_all, slow_ranks
     from aixmeg.parallel import launch
 
@@ -85,6 +93,18 @@ def health(*, gpus_per_node: int | None, out: Path | None) -> None:
         )
     if bad:
         raise UserError(f"{len(bad)} of {len({r.node for r in reports})} nodes are not fit: --exclude={','.join(bad)}")
+
+
+def _look(gpus_per_node: int | None, out: Path | None) -> None:
+    """This node, in a second."""
+    node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    with open_nvml() as nvml:
+        problems, count = check_node(nvml, expected=gpus_per_node), len(nvml.gpus)
+    if out is not None:
+        _write(out, node, int(os.environ.get("SLURM_PROCID", "0")), problems)
+    if problems:
+        raise UserError(f"{node} is not fit: " + "; ".join(map(str, problems)))
+    print(f"{node} is fit: {count} GPUs")
 
 
 def _gather(mine: Report, ranks: int) -> list[Report]:
