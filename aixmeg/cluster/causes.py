@@ -26,6 +26,7 @@ _EXPLAINS = (
     re.compile(_LABEL + r"(?P<cause>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)\b(?:: .*)?)$"),
     *_SIGNALS,
 )  # fmt: skip
+_LAUNCHER = re.compile(r"srun: error: (?P<cause>(?!.*Exited with exit code).+)")
 _OUTSIDE = re.compile(r"Node failure|: Killed|signal 9|exit status 137|without a word|no sign of life")
 _LONGEST = 400
 
@@ -44,7 +45,13 @@ def find_cause(log: Path, status: int) -> str:
                 broken = broken or cause
                 continue
             return cause
-    return broken or f"exit status {status}"
+    return broken or _of_launcher(lines) or f"exit status {status}"
+
+
+def _of_launcher(lines: list[str]) -> str:
+    """The first complaint of a launcher that could not start the ranks, or nothing."""
+    found = (match["cause"].strip()[:_LONGEST] for line in lines if (match := _LAUNCHER.match(line)) is not None)
+    return next(found, "")
 
 
 def find_signal(log: Path) -> str | None:

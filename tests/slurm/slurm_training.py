@@ -13,7 +13,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/dist"))
 
-from aixmeg.config import Config, dump_config
+
+from aixmeg.config import Config, dump_config  # noqa: E402
 
 SITE = """
 gpus_per_node: 0
@@ -87,7 +88,8 @@ def ranks_of(run: Path) -> list[int]:
                 continue
             if b"srun" in words[0] or b"mpirun" in words[0] or b"torch.distributed.run" in words:
                 continue
-            variables = dict(pair.partition(b"=")[::2] for pair in (folder / "environ").read_bytes().split(b"\0"))
+            pairs = (pair.partition(b"=") for pair in (folder / "environ").read_bytes().split(b"\0"))
+            variables = {name: value for name, _, value in pairs}
         except (OSError, IndexError):
             continue
         rank = variables.get(b"RANK") or variables.get(b"OMPI_COMM_WORLD_RANK") or variables.get(b"SLURM_PROCID", b"0")

@@ -29,6 +29,7 @@ from soak_faults import FAULTS, Target, events
 from train_ranks import changed, make_inputs, tiny_config
 
 from aixmeg.cluster.attempts import read_attempts
+from aixmeg.cluster.code_version import code_version
 from aixmeg.cluster.status import describe
 from aixmeg.config import Config, ParallelConfig, WatchConfig
 from aixmeg.errors import UserError
@@ -67,7 +68,7 @@ def order(names: Sequence[str], count: int, seed: int) -> list[str]:
 def make_config(root: Path, *, ranks: int, steps: int) -> Config:
     """A tiny model, data-parallel over the ranks, that notices a stopped rank within seconds."""
     config = tiny_config(root, ParallelConfig(), steps=steps, save_interval=SAVE_INTERVAL, eval_interval=0,
-                         keep_checkpoints=4, global_batch_size=2 * ranks)  # fmt: skip
+                         keep_checkpoints=4, global_batch_size=8 * ranks)  # fmt: skip
     return dataclasses.replace(config, watch=WatchConfig(silence_timeout=10.0, hang_timeout=60.0))
 
 
@@ -137,19 +138,19 @@ def match(run: Path, inflicted: Sequence[Inflicted]) -> Iterator[str]:
     troubles = [one for one in describe(run, now=time.time())["troubles"] if one["kind"] != "slow"]
     ends = [*(fault.time for fault in inflicted[1:]), float("inf")]
     for fault, end in zip(inflicted, ends, strict=True):
-        within = [one for one in troubles if fault.time - 1 <= one["time"] < end - 1]
+        within = [one for one in troubles if fault.time <= one["time"] < end]
         mine = [one for one in within if re.search(FAULTS[fault.fault].reported, one["cause"])]
         if not mine or mine[0]["seconds"] is None:
             yield f"{fault.fault} at step {fault.step} is not reported with cause and cost: {within}"
             continue
-        fault.reported = mine[0]["cause"]
+        fault.reported = mine[0]["cause"].replace(str(run), "RUN")
         fault.steps_lost = sum(one["steps_lost"] or 0 for one in within)
         fault.cost = round(sum(one["seconds"] or 0.0 for one in within), 1)
-    if troubles and inflicted and troubles[0]["time"] < inflicted[0].time - 1:
+    if troubles and inflicted and troubles[0]["time"] < inflicted[0].time:
         yield f"trouble before the first fault: {troubles[0]}"
 
 
-def check(config: Config, inflicted: Sequence[Inflicted], lab: Any, job: str | None = None) -> list[str]:
+def check(config: Config, inflicted: Sequence[Inflicted]) -> list[str]:
     """Everything that is wrong at the end; nothing where all is as it must be."""
     root, steps = config.paths.root, config.train.steps
     run, whole = root / "disturbed", root / "whole"
@@ -178,6 +179,20 @@ def check(config: Config, inflicted: Sequence[Inflicted], lab: Any, job: str | N
     return wrong
 
 
+def table(result: dict[str, Any]) -> str:
+    """Markdown: each kind of fault with how often it came, a cause as reported, and its cost."""
+    rows = ["| fault | times | cause as the run reports it, the first time | steps done again | cost, seconds |",
+            "|---|---|---|---|---|"]  # fmt: skip
+    for name in FAULTS:
+        mine = [fault for fault in result["faults"] if fault["fault"] == name]
+        if not mine:
+            continue
+        cause = re.sub(r"pid \d+", "pid …", mine[0]["reported"])
+        again, costs = (" and ".join(f"{fault[key]:g}" for fault in mine) for key in ("steps_lost", "cost"))
+        rows.append(f"| {name} | {len(mine)} | {cause} | {again} | {costs} |")
+    return "\n".join(rows) + "\n"
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
@@ -185,7 +200,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=list(FAULTS), help=f"kinds: {', '.join(FAULTS)}")
     parser.add_argument("--seed", type=int, default=1, help="decides order, moments and what is hit")
     parser.add_argument("--nodes", type=int, default=3, help="virtual nodes, one rank each")
-    parser.add_argument("--steps", type=int, help="of the training (default: 60 a fault)")
+    parser.add_argument("--steps", type=int, help="of the training (default: 70 a fault)")
     parser.add_argument("--folder", type=Path, help="work in this folder, and keep it")
     parser.add_argument("--out", type=Path, help="write the result here, as JSON")
     options = parser.parse_args()
@@ -194,23 +209,25 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         root = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         make_inputs(root)
-        config = make_config(root, ranks=options.nodes, steps=options.steps or 60 * options.faults)
+        config = make_config(root, ranks=options.nodes, steps=options.steps or 70 * options.faults)
         names = order(options.only, options.faults, options.seed)
         lab = stack.enter_context(slurm_lab.Lab(root / "slurm", nodes=options.nodes))
         begun = time.monotonic()
         say = lambda text: print(text, flush=True)  # noqa: E731
         inflicted = soak(lab, config, names=names, nodes=options.nodes, ranks=options.nodes, seed=options.seed, say=say)
-        wrong = check(config, inflicted, lab)
+        wrong = check(config, inflicted)
         found = describe(root / "disturbed", now=time.time())
         result = {
+            "commit": code_version()[0]["commit"],
             "seed": options.seed, "nodes": options.nodes, "ranks": options.nodes, "steps": config.train.steps,
             "save_interval": SAVE_INTERVAL, "seconds": round(time.monotonic() - begun), "wrong": wrong,
             "attempts": found["attempts"], "goodput": found["goodput"],
             "faults": [dataclasses.asdict(one) for one in inflicted],
         }  # fmt: skip
         for one in inflicted:
-            print(f"{one.fault:32} {one.hit:14} step {one.step:5}  {one.steps_lost} again, {one.cost} s  {one.reported}")
+            print(f"{one.fault:30} {one.hit:14} step {one.step}: {one.steps_lost} again, {one.cost} s; {one.reported}")
         print("\n".join(wrong) or f"{len(inflicted)} faults; every number of {config.train.steps} steps is equal")
+        print(table(result))
         if options.out is not None:
             options.out.write_text(json.dumps(result, indent=1) + "\n")
     return 1 if wrong else 0

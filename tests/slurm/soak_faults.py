@@ -81,9 +81,7 @@ def preempt(target: Target) -> str:
     """A job of a higher partition takes all nodes for a second; SLURM warns ours and requeues it."""
     script = target.run.parent / "preempting.sh"
     script.write_text("#!/bin/bash\nsleep 1\n")
-    target.lab.run(
-        "sbatch", "--partition=high", f"--nodes={target.nodes}", "--exclusive", "--output=/dev/null", script
-    )
+    target.lab.run("sbatch", "--partition=high", f"--nodes={target.nodes}", "--exclusive", "--output=/dev/null", script)
     return "job"
 
 
@@ -195,4 +193,3 @@ FAULTS = {
     "corrupt newest checkpoint": Fault(corrupt_newest, r"is damaged"),
 }
 """Name → how."""
-

@@ -94,6 +94,8 @@ srun: error: n1: task 0: Killed
         ("mpirun noticed that process rank 1 with PID 0 on node n2 exited on signal 9 (Killed).\n",
          "process rank 1 with PID 0 on node n2 exited on signal 9 (Killed)."),
         ("all is well\n", "exit status 9"),
+        ("srun: error: n1: task 0: Exited with exit code 9\n", "exit status 9"),
+        ("srun: error: Invalid MPI type 'pmix', --mpi=list\nsrun: x\n", "Invalid MPI type 'pmix', --mpi=list"),
     ],
 )  # fmt: skip
 def test_cause(tmp_path, log, cause):
