@@ -27,6 +27,7 @@ LAYOUTS = {
         ParallelConfig(pipeline_model_parallel_size=2, virtual_pipeline_model_parallel_size=2, overlap_p2p_comm=True),
     ),
     "dp2": (2, ParallelConfig(overlap_grad_reduce=True, overlap_param_gather=True)),
+    "cp2": (2, ParallelConfig(context_parallel_size=2)),
     "tp2-pp2": (4, ParallelConfig(tensor_model_parallel_size=2, pipeline_model_parallel_size=2)),
 }
 NAMES = {"fp32": tuple(LAYOUTS), "bf16": ("tp2-sp", "dp2")}
