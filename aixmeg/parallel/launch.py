@@ -7,6 +7,7 @@ variables describe their parent (under mpirun `SLURM_PROCID` is the daemon's, th
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import sys
 import zlib
@@ -92,6 +93,7 @@ def start(launch: Launch, *, timeout: timedelta = timedelta(minutes=10)) -> None
     """
     # One queue keeps megatron-core's communication ahead of the kernels that it overlaps with (GPUs before Blackwell).
     os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "1")
+    _allow_open_files(launch.world_size)
     device = launch.device
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -117,6 +119,17 @@ def start(launch: Launch, *, timeout: timedelta = timedelta(minutes=10)) -> None
             f"{launch.master_addr}:{launch.master_port}: {error}; set MASTER_ADDR and MASTER_PORT to an address that "
             "every node reaches and a free port"
         ) from error
+
+
+def _allow_open_files(ranks: int) -> None:
+    """A gloo group of all ranks opens a connection to each of them: at 1,024 ranks that is the usual soft limit. Raised
+    to what a few groups need, or to the hard limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * ranks + 1024
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def stop() -> None:

@@ -146,3 +146,15 @@ def test_ranks_that_do_not_meet_are_told_so():
         with pytest.raises(UserError, match=r"rank 1 of 2 \(from slurm\) could not meet the others at 127\.0\.0\.1"):
             launch.start(missing, timeout=timedelta(seconds=2))
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("limits", "ranks", "raised"),
+    [((1024, 524_288), 1024, 5120), ((1024, 2048), 1024, 2048), ((65_536, 524_288), 64, None), ((1024, -1), 8, 1056)],
+)
+def test_open_files_are_allowed_for_every_rank(monkeypatch, limits, ranks, raised):
+    asked = []
+    monkeypatch.setattr(launch.resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(launch.resource, "setrlimit", lambda _, pair: asked.append(pair))
+    launch._allow_open_files(ranks)
+    assert asked == ([] if raised is None else [(raised, limits[1])])
