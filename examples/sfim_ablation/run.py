@@ -2,7 +2,7 @@
 
     python examples/sfim_ablation/run.py --corpus FOLDER_OF_REPOSITORIES --work DIR --steps 400
 
-Between the split of repositories and the comparison, every step is a command that a reader could type; they are printed.
+Between the split of repositories and the comparison, every step is a command that a reader could type, and printed.
 What is done already is not done again, so that the same call goes on after an interruption.
 """
 
