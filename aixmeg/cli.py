@@ -273,6 +273,11 @@ COMMANDS: dict[str, Command] = {
     ),
 }
 
+_SINGLE = {"corpus report", "tokenizer train", "data stats", "convert to-hf", "convert from-hf", "convert to-gguf",
+           "eval make", "report", "quickstart"}  # fmt: skip
+"""One process does them: the ranks of mpirun or srun would all write the same files. Stages that ranks can share look
+themselves."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit status (2 for bad input, 130 when interrupted, else the command's own)."""
@@ -306,6 +311,10 @@ def _run(words: list[str]) -> int:
         arguments["config"] = config
     elif name == "quickstart":
         arguments["overrides"] = overrides
+    if name in _SINGLE:
+        from aixmeg.corpus.mpi_ranks import refuse_copies
+
+        refuse_copies(f"aixmeg {name}", remedy="it is not shared out over ranks: start one process (`srun -n 1`)")
     module, function = command.target.split(":")
     run: Callable[..., Any] = getattr(importlib.import_module(module), function)
     status = run(**arguments)

@@ -1,7 +1,7 @@
-"""Ranks that mpirun or srun started for a stage whose work is shared out by one process.
+"""Ranks that mpirun or srun started for work that one process does, or shares out.
 
 `mpirun -n N python -m mpi4py.futures -m aixmeg …` runs the command on rank 0 and lets the others wait for work. Without
-`-m mpi4py.futures` every rank would do the whole stage, into the same folder.
+`-m mpi4py.futures` every rank would do the whole stage, into the same files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def futures_started() -> bool:
 
 
 def refuse_repeats(command: str, *, alone: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Raise where this process is one of several that would all do the same.
+    """Raise where this process is one of several that would all do what ranks can share.
 
     Args:
         command: what the user started, as `data build`.
@@ -30,12 +30,29 @@ def refuse_repeats(command: str, *, alone: str, environment: Mapping[str, str] =
     Raises:
         UserError: names the number of processes, and how to start them.
     """
+    futures = f"`mpirun -n {{count}} python -m mpi4py.futures -m aixmeg {command} …`"
+    refuse_copies(
+        f"aixmeg {command}",
+        remedy=f"share it out with {futures}, or start one process and set {alone}",
+        environment=environment,
+    )
+
+
+def refuse_copies(command: str, *, remedy: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Raise where this process is one of several that would all do the same, into the same files.
+
+    Args:
+        command: what the user started, whole.
+        remedy: what to do instead; `{count}` in it stands for the number of processes.
+
+    Raises:
+        UserError: names the number of processes, and the remedy.
+    """
     count = _started(environment)
     if count > 1 and not futures_started():
         raise UserError(
-            f"{count} processes were started, and each of them would do the whole `aixmeg {command}`; share it out "
-            f"with `mpirun -n {count} python -m mpi4py.futures -m aixmeg {command} …`, or start one process and set "
-            f"{alone}"
+            f"{count} processes were started, and each of them would do the whole `{command}`; "
+            + remedy.replace("{count}", str(count))
         )
 
 

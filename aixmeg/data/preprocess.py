@@ -22,17 +22,24 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 import sentencepiece
 
+from aixmeg.corpus.mpi_ranks import refuse_copies
 from aixmeg.data.indexed import IndexWriter
 from aixmeg.data.preprocess_options import PreprocessOptions, parse_arguments
 from aixmeg.data.preprocess_part import InputPart, Task, encode_part, plan
 from aixmeg.errors import UserError
 from aixmeg.files import sync, write_error
 from aixmeg.tokenizer.encoder import describe, open_encoder
+
+_SHARE: Final = (
+    "start one process with --workers {count} for the cores of a machine, or, for several machines, one process per "
+    "input file, as slurm/preprocess.sbatch does"
+)
+"""What ranks of mpirun or srun are told."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -57,8 +64,10 @@ def preprocess(options: PreprocessOptions) -> list[Path]:
     """Write PREFIX_KEY_document.bin and .idx for every key; returns the .bin files. Workers are forks of this process.
 
     Raises:
-        UserError: bad input or model, another run of the same output at work, or a disk that refuses a write.
+        UserError: bad input or model, another run of the same output at work, several ranks that would all do the
+            same, or a disk that refuses a write.
     """
+    refuse_copies("tools/preprocess_data.py", remedy=_SHARE)
     processor = load_model(options.tokenizer_model)
     if options.append_eod and processor.eos_id() < 0:
         raise UserError(f"{options.tokenizer_model} has no end-of-sentence piece for --append-eod; leave that out")
