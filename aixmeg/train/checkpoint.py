@@ -28,6 +28,7 @@ from aixmeg.train.folders import (
     verify,
 )
 from aixmeg.train.manifest import compare, describe
+from aixmeg.train.optimizer_forms import OtherForm
 from aixmeg.train.skip import Skipped
 from aixmeg.train.state import load_models, load_training, model_state, training_state
 from aixmeg.train.together import on_every_rank, on_rank_zero
@@ -109,13 +110,25 @@ def restore(training: Training, folder: Path, manifest: Manifest) -> list[str]:
         request = training_state(
             training.models, training.optimizer, training.topology, loading=True, with_random=same_layout
         )
+        form = _other_form(training, manifest)
+        if form is not None:
+            form.rename(request)
         delayed = training.config.model.fp8 is not None and training.config.model.fp8_recipe == "delayed"
         removed = fresh_scales.take_out_missing(request, folder) if delayed else {}
         loaded = torch_dist.load(request, folder)
+        if form is not None:
+            form.rearrange(loaded, request)
         fresh_scales.put_back(loaded, removed)
         load_training(training.models, training.optimizer, loaded)
     check_steps(training.optimizer, manifest["step"])
     return fresh_scales.notices(removed, folder) if delayed else []
+
+
+def _other_form(training: Training, manifest: Manifest) -> OtherForm | None:
+    stored = manifest["parallel"]["use_distributed_optimizer"]
+    if stored == training.config.parallel.use_distributed_optimizer:
+        return None
+    return OtherForm(distributed=stored, float32=training.config.train.precision == "fp32")
 
 
 def load_model_weights(

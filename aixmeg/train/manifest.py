@@ -26,8 +26,7 @@ _ANY_WEIGHTS = (
 """Options of the model that change how it computes, not what its weights are."""
 _SECTIONS = ("model", "train", "data", "optimizer", "parallel", "versions")
 _FREE = ("optimizer", "parallel", "versions")
-"""Sections in which all may change, but for these: megatron-core's two optimizers keep their states in other forms."""
-_FORM = ("use_distributed_optimizer",)
+"""Sections in which all may change."""
 
 
 def describe(
@@ -90,7 +89,7 @@ def compare(saved: Manifest, wanted: Manifest, folder: Path) -> list[str]:
             if old == new:
                 continue
             text = f"{section}.{name} was {old!r}, is now {new!r}"
-            free = (section in _FREE and name not in _FORM) or (section == "model" and name in _ANY_WEIGHTS)
+            free = section in _FREE or (section == "model" and name in _ANY_WEIGHTS)
             (noticed if free else refused).append(text)
     before, now = (_past(manifest["skipped"], saved["next_sample"]) for manifest in (saved, wanted))
     if before != now:
