@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from aixmeg.corpus.executors import Progress, run_shards
 from aixmeg.corpus.job import Job
 from aixmeg.corpus.mpi_ranks import futures_started
+from aixmeg.corpus.run_shards import Progress, run_shards
 from aixmeg.errors import UserError
 
 _START = "mpirun -n N python -m mpi4py.futures -m aixmeg corpus build …"

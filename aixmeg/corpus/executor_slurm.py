@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aixmeg.config.corpus import ExecutorConfig
-from aixmeg.corpus.executors import Progress, run_shards
 from aixmeg.corpus.job import Job
+from aixmeg.corpus.run_shards import Progress, run_shards
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, read_json, write_json
 

@@ -7,8 +7,7 @@ them, and its completion marker decides whether it is done: never an exit status
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from aixmeg.config import CorpusConfig
@@ -16,9 +15,7 @@ from aixmeg.corpus.executor import Workers
 from aixmeg.corpus.job import Job
 from aixmeg.corpus.mpi_ranks import refuse_repeats
 from aixmeg.corpus.phases import FUNCTIONS
-
-Progress = Callable[[int], None]
-"""Called with the number of bytes of source done so far, as well as it is known."""
+from aixmeg.corpus.run_shards import Progress
 
 
 class Executor(Protocol):
@@ -74,15 +71,3 @@ def check_executor(config: CorpusConfig) -> None:
         check_mpi()
     else:
         refuse_repeats("corpus build --corpus.executor.kind mpi", alone="corpus.workers")
-
-
-def run_shards(job_folder: Path, phase: str, shards: Sequence[int], *, workers: int) -> None:
-    """Do shards of a phase in this machine's processes, as an array task or an MPI rank does.
-
-    Raises:
-        UserError: as of `Executor.run`.
-    """
-    job = Job(job_folder)
-    todo = [shard for shard in shards if not job.done(phase, shard).exists()]
-    with Workers(workers, max_file_bytes=job.config().max_file_bytes) as pool:
-        pool.run(FUNCTIONS[phase], job.folder, todo, lambda _: None)

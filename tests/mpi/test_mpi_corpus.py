@@ -11,8 +11,8 @@ from pathlib import Path
 import corpus_for_executors as corpora
 import pytest
 
-from aixmeg.corpus.executors import run_shards
 from aixmeg.corpus.job import STATE_FOLDER, Job
+from aixmeg.corpus.run_shards import run_shards
 
 pytestmark = pytest.mark.skipif(shutil.which("mpirun") is None, reason="no mpirun (apt-get install openmpi-bin)")
 MPIRUN = ("mpirun", "--oversubscribe", "-n")

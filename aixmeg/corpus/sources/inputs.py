@@ -15,7 +15,8 @@ from aixmeg.corpus.sources.git import GitPart, git_parts
 from aixmeg.corpus.sources.jsonl import JsonlPart, jsonl_parts
 from aixmeg.corpus.sources.limits import RANGE_BYTES, RANGE_FILES
 from aixmeg.corpus.sources.parquet import ParquetPart, parquet_parts
-from aixmeg.corpus.sources.raw import Part, RawDocument
+from aixmeg.corpus.sources.part import Part
+from aixmeg.corpus.sources.raw import RawDocument
 from aixmeg.corpus.sources.reading import Reading
 from aixmeg.corpus.sources.rules import Rules
 from aixmeg.corpus.sources.tar import TarPart, tar_parts

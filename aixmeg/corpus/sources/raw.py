@@ -1,13 +1,9 @@
-"""What every kind of source gives: raw documents, in ranges that can be read again."""
+"""What every kind of source gives: raw documents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
-
-if TYPE_CHECKING:
-    from aixmeg.corpus.sources.reading import Reading
+from typing import Any
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,32 +27,3 @@ class RawDocument:
     """What the source knows: `stars` (int), `licences` (list of str), `language` (as the source names it)."""
     index: int = 0
     """Position in its input, dropped documents included: the same whenever the input is read under equal rules."""
-
-
-class Part(Protocol):
-    """A range of one repository, archive or table: a frozen dataclass of strings, numbers and tuples of strings."""
-
-    kind: ClassVar[str]
-
-    @property
-    def name(self) -> str:
-        """What a message calls it."""
-        ...
-
-    @property
-    def files(self) -> int:
-        """Estimate of the number of documents."""
-        ...
-
-    @property
-    def bytes(self) -> int:
-        """Estimate of the source bytes."""
-        ...
-
-    def documents(self, reading: Reading) -> Iterator[RawDocument]:
-        """Every document in order; calls `reading.take()` once for each, and leaves out those it refuses."""
-        ...
-
-    def signals(self) -> dict[str, dict[str, float]]:
-        """Signals of the repositories that begin in this range."""
-        ...
