@@ -39,14 +39,14 @@ _SMALL = (
     _Small(
         "tokens_per_second", "Tokens per second", "All ranks together; the first steps warm up.", unit=numbers.short
     ),
-    _Small("mfu_causal", "MFU", "Share of the peak, attention counted below the diagonal.", unit=numbers.decimal),
+    _Small("mfu_causal", "MFU", "Share of the peak, attention counted below the diagonal.", unit=numbers.percent),
     _Small("goodput", "Goodput", "Share of the time since the first start that went into steps that count.",
-           unit=numbers.decimal, noisy=False),
+           unit=numbers.percent, noisy=False),
     _Small("memory_peak", "Memory", "Peak of the rank that holds most.", unit=numbers.size, noisy=False),
     _Small("seconds_data", "Data", "Seconds that the host waited for micro-batches, since the record before."),
     _Small("seconds_communication", "Communication", "Seconds that gradients of other ranks were waited for."),
-    _Small("norm_attention", "Norm of attention's weights", "Over all layers.", unit=numbers.decimal, noisy=False),
-    _Small("norm_mlp", "Norm of the feed-forward weights", "Over all layers.", unit=numbers.decimal, noisy=False),
+    _Small("norm_attention", "Norm of attention's weights", "Over all layers.", noisy=False),
+    _Small("norm_mlp", "Norm of the feed-forward weights", "Over all layers.", noisy=False),
 )  # fmt: skip
 
 

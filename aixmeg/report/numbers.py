@@ -67,6 +67,11 @@ def share(part: float | None, whole: float | None) -> str:
     return f"<{NBSP}0.1{NBSP}%" if 0 < percent < 0.05 else f"{percent:.1f}{NBSP}%"
 
 
+def percent(value: float | None) -> str:
+    """0.5 → `50 %`, 0.4567 → `45.7 %`."""
+    return _DASH if value is None or not math.isfinite(value) else f"{100 * value:.3g}{NBSP}%"
+
+
 def decimal(value: float | None, digits: int = 3) -> str:
     """A loss or another value of order one; infinities and NaN are named."""
     if value is None:
