@@ -11,8 +11,8 @@ NBSP = "\u00a0"
     ("made", "expected"),
     [
         (numbers.count(1234567), "1,234,567"),
-        (numbers.percent(0.4567), f"45.7{numbers.NBSP}%"),
-        (numbers.percent(1.0), f"100{numbers.NBSP}%"),
+        (numbers.percent(0.4567), "45.7 %"),
+        (numbers.percent(1.0), "100 %"),
         (numbers.plural(1, "file"), "1 file"),
         (numbers.plural(2, "repository"), "2 repositories"),
         (numbers.short(99_999), "99,999"),
