@@ -60,6 +60,7 @@ def examine() -> Iterator[Finding]:
     yield _package("transformer-engine", "optional: model.layer_set=te and FP8 need it; native needs nothing")
     yield _apex()
     yield from _ops()
+    yield _attention()
     yield _optimizer()
     yield _package("sentencepiece", "pip install sentencepiece", required=True)
     yield _package("tree-sitter-language-pack", "pip install tree-sitter-language-pack==0.13.0", required=True)
@@ -134,6 +135,18 @@ def _ops() -> Iterator[Finding]:
         yield Finding("csrc", "", str(error), required=True)
         return
     yield from (Finding(f"op {name}", where, required=True) for name, where in resolved.items())
+
+
+def _attention() -> Finding:
+    """What model.attention_backend=auto does with the documents of a packed sample."""
+    try:
+        from aixmeg.model.flash import find_varlen
+
+        varlen = find_varlen()
+    except (ImportError, UserError) as error:
+        return Finding("attention", "", str(error), required=True)
+    documents = "one call per document" if varlen is None else f"{varlen[0]} for documents in bf16"
+    return Finding("attention", f"torch's scaled_dot_product_attention, {documents}", required=True)
 
 
 def _optimizer() -> Finding:

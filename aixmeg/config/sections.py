@@ -79,6 +79,9 @@ class ModelConfig:
     """Tie the output layer to the embedding."""
     layer_set: Literal["native", "te"] = "native"
     """native: the kernels of csrc/ and torch attention; te: Transformer Engine modules."""
+    attention_backend: Literal["auto", "flash", "sdpa"] = "auto"
+    """flash: FlashAttention or an error; sdpa: whatever torch chooses, one call per document; auto: torch's choice, and
+    one FlashAttention call for all documents of a sample where a GPU has it. te knows auto and flash."""
     fp8: Literal["hybrid", "e4m3"] | None = None
     """FP8 matrix products: hybrid takes e5m2 for gradients, e4m3 for all else; null computes in train.precision."""
     fp8_recipe: Literal["delayed", "tensorwise", "rowwise", "blockwise", "mxfp8"] = "tensorwise"

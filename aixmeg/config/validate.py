@@ -125,6 +125,8 @@ def _documents(config: Config) -> Iterator[str]:
     train = config.train
     if train.reset_position_ids and train.document_mask is None:
         yield "train.reset_position_ids=true needs train.document_mask: example or repository; set it, or leave it out"
+    if config.model.attention_backend == "sdpa" and config.model.layer_set == "te":
+        yield "model.attention_backend=sdpa needs model.layer_set=native; te knows auto and flash"
     if train.document_mask is not None and config.model.layer_set != "native":
         yield (
             f"train.document_mask={train.document_mask} needs model.layer_set=native, not {config.model.layer_set}; "

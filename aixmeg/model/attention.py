@@ -5,8 +5,9 @@ Legend: `s` sequence, `b` batch, `np` query heads of this rank, `ng` key-value g
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from megatron.core.transformer.attention import SelfAttention
@@ -14,10 +15,12 @@ from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor
 from torch.distributed import ProcessGroup
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
 from aixmeg.model.documents import attend_by_document, check_table, position_ids
+from aixmeg.model.flash import attend_packed, find_varlen
 from aixmeg.ops.products import widened
 from aixmeg.ops.rotary import rotary_qkv, rotary_tables
 from aixmeg.parallel.context import chunk_ends, gather_sequence, local_part, local_positions
@@ -56,15 +59,24 @@ class RotaryAttention(MegatronModule):
     table of documents (`aixmeg.model.documents`). torch's fused attention never holds the `s x s` scores, which the
     stock module of the local spec does. With context parallelism (`aixmeg.parallel.context`) this rank's queries are
     two chunks of the sequence, and each attends to the gathered keys up to its own end.
+
+    `backend` is `model.attention_backend`: with `flash` torch may not take another kernel than FlashAttention.
     """
 
     documents: Tensor | None = None
     """Of the micro-batch whose queries and keys are rotated next."""
 
     def __init__(
-        self, config: TransformerConfig, *, rotary_base: float, max_sequence_length: int, **slot_arguments: Any
+        self,
+        config: TransformerConfig,
+        *,
+        rotary_base: float,
+        max_sequence_length: int,
+        backend: Literal["auto", "flash", "sdpa"] = "auto",
+        **slot_arguments: Any,
     ) -> None:
         super().__init__(config)
+        self.backend = backend
         self.rotary_base = rotary_base
         self.max_sequence_length = max_sequence_length
         self.softmax_scale: float | None = slot_arguments.get("softmax_scale")
@@ -108,7 +120,7 @@ class RotaryAttention(MegatronModule):
             raise ValueError("this attention is causal over whole sequences: a bias and packing are not read")
         if self._context is None:
             if documents is not None:
-                return attend_by_document(self._attend, query, key, value, documents)
+                return self._attend_documents(query, key, value, documents)
             return self._attend(query, key, value)
         keys, values = gather_sequence(torch.cat((key, value), dim=-1), self._context).chunk(
             2, dim=-1
@@ -117,8 +129,17 @@ class RotaryAttention(MegatronModule):
         parts = list(zip(query.chunk(2), ends, strict=True))
         if documents is None:
             return torch.cat([self._attend(part, keys[:end], values[:end]) for part, end in parts])
-        attend = functools.partial(attend_by_document, self._attend)
+        attend = self._attend_documents
         return torch.cat([attend(part, keys, values, documents, first=end - len(part)) for part, end in parts])
+
+    def _attend_documents(
+        self, query: Tensor, key: Tensor, value: Tensor, documents: Tensor, *, first: int = 0
+    ) -> Tensor:
+        """`attend_by_document`, where possible in one call."""
+        varlen = None if self.backend == "sdpa" else find_varlen()
+        if varlen is None or not query.is_cuda or query.dtype not in (torch.bfloat16, torch.float16):
+            return attend_by_document(self._attend, query, key, value, documents, first=first)
+        return attend_packed(varlen[1], query, key, value, documents, first=first, scale=self.softmax_scale)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """`[s, b, np, hn]` queries at the end of as many or more keys → `[s, b, np * hn]`."""
@@ -127,9 +148,10 @@ class RotaryAttention(MegatronModule):
         query, key, value = (widened(x).permute(1, 2, 0, 3) for x in (query, key, value))  # [b, heads, s, hn]
         # is_causal would let the first query see the first key alone, however many keys there are.
         mask = _lower_right(s, key.shape[2], query.device) if longer else None
-        out = scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=not longer, scale=self.softmax_scale, enable_gqa=gqa
-        )
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION) if self.backend == "flash" else contextlib.nullcontext():
+            out = scaled_dot_product_attention(
+                query, key, value, attn_mask=mask, is_causal=not longer, scale=self.softmax_scale, enable_gqa=gqa
+            )
         return out.permute(2, 0, 1, 3).reshape(s, b, -1).to(dtype)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from megatron.core.transformer.enums import AttnBackend
 from megatron.core.transformer.transformer_block import get_num_layers_to_build
 from megatron.core.transformer.transformer_config import TransformerConfig
 from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
@@ -78,6 +79,7 @@ def transformer_config(config: Config, *, device: torch.device | str | None = No
         bf16=dtype == torch.bfloat16,
         # megatron-core's FP8 is Transformer Engine's; the native layer set's is in the spec's linears.
         **(_te_fp8(model) if te else {}),
+        attention_backend=AttnBackend[model.attention_backend] if te else AttnBackend.auto,
         # Others need apex or Transformer Engine, or compile at the first step for nothing here.
         gradient_accumulation_fusion=config.train.gradient_accumulation_fusion,
         masked_softmax_fusion=False,

@@ -72,7 +72,10 @@ def _native(config: ModelConfig, fp8: Fp8Options | None) -> ModuleSpec:
     attention = SelfAttentionSubmodules(
         linear_qkv=qkv,
         core_attention=functools.partial(
-            RotaryAttention, rotary_base=config.rotary_base, max_sequence_length=config.seq_length
+            RotaryAttention,
+            rotary_base=config.rotary_base,
+            max_sequence_length=config.seq_length,
+            backend=config.attention_backend,
         ),
         linear_proj=proj,
         q_layernorm=IdentityOp,

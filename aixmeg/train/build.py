@@ -12,6 +12,7 @@ from megatron.core.distributed import DistributedDataParallel, DistributedDataPa
 
 from aixmeg.config import Config
 from aixmeg.model.builder import CodeModel, build_model
+from aixmeg.model.flash import require_backend
 from aixmeg.model.fp8_scaling import with_scale_update
 from aixmeg.parallel import one_rank
 from aixmeg.parallel.topology import Topology
@@ -33,7 +34,12 @@ class Training:
 
 
 def build_training(config: Config, topology: Topology, device: torch.device) -> Training:
-    """Build the model's chunks, their data-parallel wrappers and the optimizer; collective."""
+    """Build the model's chunks, their data-parallel wrappers and the optimizer; collective.
+
+    Raises:
+        UserError: the configuration asks for what this device or installation has not.
+    """
+    require_backend(config, device)
     one_rank.install()
     parallel = config.parallel
     models = build_model(config, topology, device=device)

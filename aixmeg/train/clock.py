@@ -42,7 +42,7 @@ class Clock:
         self._device = training.device
         self._marks: list[tuple[str, Any]] = []
         self._seconds: dict[str, float] = dict.fromkeys((*STEP, *BESIDE), 0.0)
-        self._tokens = 0
+        self._tokens, self._attended = 0, 0.0
         self._newest = 0.0
         training.optimizer.step = self._timed("optimizer", training.optimizer.step)
         for core in {id(model.config): model.config for model in training.wrapped}.values():
@@ -56,7 +56,8 @@ class Clock:
 
     def forget(self) -> None:
         """What was measured since the last record belongs to steps that do not count."""
-        self._seconds, self._tokens, self._newest = dict.fromkeys(self._seconds, 0.0), 0, 0.0
+        self._seconds, self._newest = dict.fromkeys(self._seconds, 0.0), 0.0
+        self._tokens, self._attended = 0, 0.0
         self.restart()
 
     def lap(self, part: str) -> float:
@@ -70,8 +71,13 @@ class Clock:
             self._newest += seconds
         return seconds
 
-    def step(self, step: int) -> float:
-        """Forward, backward and update of `step` have ended; returns what all of it took, in seconds."""
+    def step(self, step: int, attended: float | None = None) -> float:
+        """Forward, backward and update of `step` have ended; returns what all of it took, in seconds.
+
+        Args:
+            step: its number.
+            attended: sum of the squared lengths of what attention was kept inside of; None for whole sequences.
+        """
         total = self.compute = self.lap("forward_backward")
         for (part, start), (_, end) in zip(self._marks[::2], self._marks[1::2], strict=True):
             seconds = min(_between(start, end), total)
@@ -82,13 +88,15 @@ class Clock:
         seconds, self._newest = self._newest, 0.0
         tokens = len(step_samples(step - 1, self._config.train)) * self._config.model.seq_length
         self._tokens += tokens
+        self._attended += tokens * self._config.model.seq_length if attended is None else attended
         self.tokens_per_second = tokens / seconds
         return seconds
 
     def report(self, step: int) -> dict[str, Any]:
         """Fields of a metrics record, over the steps since the previous one; tokens since the run's beginning."""
         parts, tokens = self._seconds, self._tokens
-        self._seconds, self._tokens = dict.fromkeys(parts, 0.0), 0
+        attended = self._attended / (tokens * self._config.model.seq_length)  # a share of whole sequences' attention
+        self._seconds, self._tokens, self._attended = dict.fromkeys(parts, 0.0), 0, 0.0
         seconds = sum(parts[name] for name in STEP)
         speed = tokens / seconds
         found: dict[str, Any] = {
@@ -97,8 +105,9 @@ class Clock:
             "seconds": round(seconds, 4),
             **{f"seconds_{name}": round(value, 5) for name, value in parts.items()},
         }
-        for convention, flops in (("full", self._flops.full), ("causal", self._flops.causal)):
-            per_rank = speed * flops / self._ranks
+        flops = self._flops
+        for convention, attention in (("full", flops.attention_full), ("causal", flops.attention_causal)):
+            per_rank = speed * (flops.matrices + attention * attended) / self._ranks
             found[f"tflops_{convention}"] = float(f"{per_rank / 1e12:.5g}")
             if self._peak is not None:
                 found[f"mfu_{convention}"] = round(per_rank / self._peak, 5)

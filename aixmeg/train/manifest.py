@@ -20,7 +20,7 @@ from aixmeg.train.skip import Skipped
 _EXACT = ("seed", "global_batch_size", "precision", "document_mask", "rampup_batch_size")
 """Options of `train` that decide the numbers of the following steps."""
 _ANY_WEIGHTS = (
-    "layer_set", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "fp8_keep_weights",
+    "layer_set", "attention_backend", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "fp8_keep_weights",
     "first_last_layers_bf16", "num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16",
 )  # fmt: skip
 """Options of the model that change how it computes, not what its weights are."""

@@ -55,7 +55,7 @@ class Recorder:
     def step(self, step: int, result: StepResult, *, lr: float, last: bool) -> None:
         """A good step has ended; its record is written when it is due, or when it is the `last` one; collective."""
         options = self._training.config.train
-        seconds = self.clock.step(step)
+        seconds = self.clock.step(step, result.attended)
         if self._events is not None:
             self._events.step(step, seconds)
         if self._watch is not None:

@@ -36,6 +36,8 @@ class StepResult:
     """What z-loss adds to the mean; None where it is off."""
     grad_norm: float
     """Global norm before clipping."""
+    attended: float | None = None
+    """Sum of the squared lengths of the documents that attention kept apart; None where it crosses them."""
     flag: bool
     """Whether any rank was asked to stop."""
     save: bool = False
@@ -68,10 +70,13 @@ def train_step(
 
     # 3. Every rank learns the loss. It exists on the last stage; tensor-parallel ranks hold the same value.
     total = torch.zeros(5, dtype=torch.float64, device=training.device)
-    parts = torch.zeros(len(KINDS), 2, dtype=torch.float64, device=training.device)
+    parts = torch.zeros(len(KINDS) + 1, 2, dtype=torch.float64, device=training.device)  # the last row: `attended`
     if training.topology.is_last_stage and training.topology.tp_rank == 0:
         total[:3] = torch.stack([entry["sums"] for entry in sums]).sum(dim=0)
-        parts += torch.stack([entry["parts"] for entry in sums]).sum(dim=0)
+        parts[:-1] += torch.stack([entry["parts"] for entry in sums]).sum(dim=0)
+        parts[-1] += (
+            _attended(batches).to(parts.device) / training.topology.cp_size
+        )  # each of them knows the whole sequences
     total[3], total[4] = float(flag()), float(save())
     dist.all_reduce(total)
     dist.all_reduce(parts)  # apart: in a longer vector the sums of `total` might be added in another order
@@ -79,7 +84,8 @@ def train_step(
     labels = max(labels, 1.0)
     return StepResult(
         loss=(loss - z_loss) / labels,
-        **means_by_kind(parts.tolist()),
+        **means_by_kind(parts[:-1].tolist()),
+        attended=parts[-1, 0].item() if parts[-1, 1] > 0 else None,
         z_loss=z_loss / labels if training.config.loss.z_loss > 0 else None,
         grad_norm=float(grad_norm or 0.0),
         flag=flags > 0,
@@ -131,6 +137,13 @@ def _train_forward(batches: Iterator[Batch], model: Any) -> tuple[Tensor, Any]:
         return batch.mean(losses), {"sums": _sums(losses[batch.counted], kept), "parts": parts}
 
     return losses, mean
+
+
+def _attended(batches: Sequence[Batch]) -> Tensor:
+    """[2] float64: sum of the squared lengths of the documents of this rank's micro-batches, and their number."""
+    lengths = [batch.documents[:, 2] - batch.documents[:, 1] for batch in batches if batch.documents is not None]
+    every = torch.cat(lengths) if lengths else torch.zeros(0)
+    return torch.tensor([every.square().sum(), len(every)], dtype=torch.float64)
 
 
 def _sums(losses: Tensor, z_losses: Tensor | None) -> Tensor:

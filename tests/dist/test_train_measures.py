@@ -23,9 +23,10 @@ def root(tmp_path_factory):
     return folder
 
 
-def records(root, name, ranks, parallel=None, **model):
+def records(root, name, ranks, parallel=None, train=None, **model):
     config = tiny_config(root, parallel, steps=3, save_interval=0, eval_interval=0)
-    config = changed(config, paths={"run": Path(name)}, logging={"peak_tflops": 0.01}, model=model)
+    logging = {"peak_tflops": 0.01}
+    config = changed(config, paths={"run": Path(name)}, logging=logging, model=model, train=train or {})
     train_ranks(config, ranks, log=root / name)
     lines = [json.loads(line) for line in (root / name / "metrics.jsonl").read_text().splitlines()]
     return config, [line for line in lines if line["kind"] == "train"]
@@ -60,3 +61,14 @@ def test_parts_add_up_and_speed_follows_the_formula(root):
             assert record[f"mfu_{convention}"] == pytest.approx(per_rank / 0.01e12, abs=1e-4)
         assert 0 < record["goodput"] <= 1 and record["memory_peak"] > 2**27
     assert found[-1]["tokens"] == 3 * 4 * LENGTH
+
+
+def test_attention_inside_documents_counts_for_less(root):
+    config, found = records(root, "documents", 1, train={"document_mask": "example"})
+    flops = flops_per_token(Shape.of(config.model))
+    for record in found:
+        # Examples are shorter than the sample, and none of their attention is a square of its length.
+        bounds = [record["tokens_per_second"] * per_token / 1e12 for per_token in (flops.matrices, flops.full)]
+        assert bounds[0] * 1.0001 < record["tflops_full"] < bounds[1] * 0.9999
+        least = record["tokens_per_second"] * flops.matrices / 1e12
+        assert record["tflops_full"] - least == pytest.approx(2 * (record["tflops_causal"] - least), rel=1e-2)
