@@ -29,7 +29,7 @@ def test_rms_norm(kernels, rows, hidden, dtype, offset):
     assert_near(y, expected.detach(), "y")
     # With one column, dx is the difference of two terms that are equal but for eps.
     assert_near(dx, x64.grad, "dx", largest_term=(dy.double() * weight.double() * rstd[:, None]).abs().max().item())
-    assert_near(dweight, weight64.grad, "dweight")
+    assert_near(dweight, weight64.grad, "dweight", largest_term=dy.abs().max().item())  # a sum that may cancel
 
 
 def test_rms_norm_asks_for_more_shared_memory_than_is_granted_unasked(kernels):
