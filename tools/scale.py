@@ -24,8 +24,10 @@ NODES = (8, 32, 128, 512, 1024)
 GPUS = 8
 """Of a node, each with its rank."""
 PARAMETERS = 7_432_000_000
-WRITERS = 2
-"""Ranks that write a checkpoint of examples/aixcoder_7b.yaml: one per tensor- and pipeline-parallel part."""
+LARGEST = 49_152 * 4096 // 2
+"""Parameters of the largest tensor of one rank in examples/aixcoder_7b.yaml, which has one writer."""
+FILE_SYSTEM_RATE = 10e9
+"""Bytes a second that a parallel file system takes from all ranks: an assumption, not measured here."""
 METADATA_RATE = 100_000
 """Metadata operations a second of a parallel file system: an assumption, not measured here."""
 PATIENCE = 600.0
@@ -43,6 +45,7 @@ def at(nodes: int, units: Units) -> dict[str, float]:
     ranks = nodes * GPUS
     operations = ranks * (units["start_opens"] + units["start_stats"])
     size = PARAMETERS * units["checkpoint_bytes_per_parameter"]
+    share = max(size / ranks, LARGEST * units["checkpoint_bytes_per_parameter"])
     steps = 86_400 / STEP_SECONDS
     return {
         "ranks": ranks,
@@ -56,8 +59,8 @@ def at(nodes: int, units: Units) -> dict[str, float]:
         "failure_bytes": ranks * units["stacks_bytes"],
         "checkpoint_bytes": size,
         "checkpoint_files": ranks + 4,
-        "checkpoint_seconds": size / WRITERS / units["write_bytes_per_second"]
-        + size / WRITERS / units["hash_bytes_per_second"]
+        "checkpoint_seconds": max(share / units["write_bytes_per_second"], size / FILE_SYSTEM_RATE)
+        + share / units["hash_bytes_per_second"]
         + (ranks + 4) * units["file_seconds"],
     }
 

@@ -17,6 +17,7 @@ from aixmeg.errors import UserError
 from aixmeg.train import torch_dist
 from aixmeg.train.build import Training, whole_parameters
 from aixmeg.train.folders import Manifest, publish, step_folder, temporary_folder
+from aixmeg.train.host_memory import HostMemory
 from aixmeg.train.manifest import describe
 from aixmeg.train.state import SHARDING, training_state
 from aixmeg.train.together import on_rank_zero
@@ -38,6 +39,8 @@ class Saver:
     def __init__(self, training: Training, run: Path, *, asynchronous: bool) -> None:
         self._training, self._run = training, run
         self._group: Any = dist.new_group(backend="gloo", timeout=_PATIENCE) if asynchronous else None
+        self._memory = HostMemory() if asynchronous else None
+        self._checked = False
         self._thread: threading.Thread | None = None
         self._error: tuple[int, Exception] | None = None
         self._failures = 0
@@ -111,10 +114,15 @@ class Saver:
         training, folder = self._training, temporary_folder(self._run, step)
         on_rank_zero(lambda: _make_empty(folder))
         with whole_parameters(training):
+            memory = self._memory or HostMemory()
             state = training_state(
-                training.models, training.optimizer, training.topology, loading=False, with_random=True
+                training.models, training.optimizer, training.topology, loading=False, with_random=True, memory=memory
             )
-            return torch_dist.prepare(state, folder, metadata=SHARDING, host_copy=self._group is not None)
+            prepared = torch_dist.prepare(
+                state, folder, metadata=SHARDING, memory=self._memory, check=not self._checked
+            )
+        self._checked = True  # what is saved, and how it is sharded, stays as it is
+        return prepared
 
     def _write(
         self, prepared: torch_dist.Prepared, step: int, manifest: Manifest, begun: float, waited: float | None

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from aixmeg.parallel.topology import Topology
 from aixmeg.train import folders
+from aixmeg.train.host_memory import HostMemory
+from aixmeg.train.shares import shared_out
 
 ShardedState = dict[str, Any]
 
@@ -35,11 +37,30 @@ def load_models(models: Sequence[torch.nn.Module], state: ShardedState) -> None:
 
 
 def training_state(
-    models: Sequence[torch.nn.Module], optimizer: Any, topology: Topology, *, loading: bool, with_random: bool
+    models: Sequence[torch.nn.Module],
+    optimizer: Any,
+    topology: Topology,
+    *,
+    loading: bool,
+    with_random: bool,
+    memory: HostMemory | None = None,
 ) -> ShardedState:
-    """Everything that a resumed run needs, for saving it or as the request to load it."""
+    """Everything that a resumed run needs, for saving it or as the request to load it; collective.
+
+    Args:
+        models: bare chunks of this rank.
+        optimizer: theirs.
+        topology: the ranks'.
+        loading: make a request to load.
+        with_random: include the generators.
+        memory: where states are put together that lie on several ranks; all other tensors are the training's own.
+    """
     weights = model_state(models)
-    state = {**weights, "optimizer": optimizer.sharded_state_dict(weights, is_loading=loading, metadata=SHARDING)}
+    memory = memory or HostMemory()
+    with shared_out(optimizer, weights, memory):
+        states = optimizer.sharded_state_dict(weights, is_loading=loading, metadata=SHARDING)
+    memory.finish()
+    state = {**weights, "optimizer": states}
     if with_random:
         state["random"] = {name: _sharded(name, value, topology) for name, value in random_tensors().items()}
     return state

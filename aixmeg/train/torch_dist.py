@@ -17,7 +17,7 @@ import copy
 import hashlib
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +33,7 @@ from megatron.core.dist_checkpointing.strategies.torch import (
     _replace_state_dict_keys_with_sharded_keys,
     mcore_to_pyt_state_dict,
 )
+from megatron.core.dist_checkpointing.utils import _clean_metadata_for_serialization
 from torch.distributed import ProcessGroup
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
@@ -42,6 +43,7 @@ from torch.distributed.checkpoint.storage import WriteResult
 from torch.futures import Future
 
 from aixmeg.errors import UserError
+from aixmeg.train.host_memory import HostMemory
 from aixmeg.train.together import gather_on_zero, on_every_rank, on_rank_zero
 
 ShardedState = dict[str, Any]
@@ -61,22 +63,30 @@ class Prepared:
     """Where each tensor lies; on rank 0 only."""
 
 
-def prepare(state: ShardedState, folder: Path, *, metadata: dict[str, Any], host_copy: bool) -> Prepared:
+def prepare(
+    state: ShardedState,
+    folder: Path,
+    *,
+    metadata: dict[str, Any],
+    memory: HostMemory | None = None,
+    check: bool = True,
+) -> Prepared:
     """Decide which rank writes what into the existing, empty `folder`; collective.
 
     Args:
         state: sharded tensors, and plain values that are equal on all ranks.
         folder: seen by all ranks.
         metadata: how the state is sharded; stored, and given back to those who load.
-        host_copy: copy the tensors to host memory, so that training may go on.
+        memory: copy to it what is not in it already, so that training may go on; None copies nothing.
+        check: that the ranks' shards make whole tensors, none of them twice.
     """
-    sharded, common = save_preprocess({**state, "content_metadata": metadata})
+    sharded, common = save_preprocess({**state, "content_metadata": metadata}, validate_access_integrity=check)
+    if not check:
+        common["content_metadata"] = _clean_metadata_for_serialization(common["content_metadata"])
     by_key, *_ = _replace_state_dict_keys_with_sharded_keys(dict(sharded), keep_only_main_replica=True)
-    if host_copy:
+    if memory is not None:
         common = copy.deepcopy(common)
-        for shard in (one for shards in by_key.values() for one in shards):
-            if isinstance(shard, ShardedTensor) and shard.data is not None:
-                shard.data = shard.data.detach().to("cpu", copy=True)
+        _copy_to(memory, (one for shards in by_key.values() for one in shards))
     planner = MCoreSavePlanner(dedup_replicated_tensors=False, flatten_state_dict=False)
     writer, rank = _Writer(folder), dist.get_rank()
     planner.set_up_planner(
@@ -119,6 +129,13 @@ def load(state: ShardedState, folder: Path) -> ShardedState:
             f"another one into {folder.parent / 'latest'}"
         ) from error
     return loaded
+
+
+def _copy_to(memory: HostMemory, shards: Iterable[Any]) -> None:
+    for shard in shards:
+        if isinstance(shard, ShardedTensor) and shard.data is not None and shard.data not in memory:
+            shard.data = memory.copy((shard.key, shard.global_offset), shard.data)
+    memory.finish()
 
 
 def _agree(planner: SavePlanner, writer: _Writer, local: SavePlan) -> tuple[SavePlan, Metadata | None]:
