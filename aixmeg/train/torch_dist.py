@@ -37,7 +37,7 @@ from megatron.core.dist_checkpointing.utils import _clean_metadata_for_serializa
 from torch.distributed import ProcessGroup
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystem, FileSystemWriter
-from torch.distributed.checkpoint.metadata import Metadata
+from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
 from torch.distributed.checkpoint.storage import WriteResult
 from torch.futures import Future
@@ -183,6 +183,12 @@ class _Writer(FileSystemWriter):
         self.digests: dict[str, str] = {}
         """SHA-256 of this rank's finished files, by name."""
         self.fs = _HashingFileSystem(self.digests)
+
+    def storage_meta(self) -> StorageMeta:
+        # No place and no number at random: the same state makes the same bytes, so that who reads a checkpoint while it
+        # is saved again (the training was killed before `latest` named it) finds what the table of contents says.
+        name = Path(self.path).name
+        return StorageMeta(checkpoint_id=name, save_id=name)
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> Future[list[WriteResult]]:
         try:

@@ -180,6 +180,9 @@ def test_one_checkpoint_at_a_time_and_the_last_is_waited_for(root, whole):
         late, waited = (CheckpointWeights(root / run / f"checkpoints/step-{step:08}") for run in ("slow", "whole"))
         assert set(late) == set(waited)
         assert all(torch.equal(late[name], waited[name]) for name in waited), step
+        folders = [root / run / f"checkpoints/step-{step:08}" for run in ("slow", "whole")]
+        for name in json.loads((folders[0] / "aixmeg.json").read_text())["files"]:  # a checkpoint saved again is the same
+            assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), (step, name)
     (root / "slow/checkpoints/latest").write_text("step-00000006\n")
     train_ranks(config, 2, log=root / "log", resume=True)
     assert "slow/checkpoints/step-00000006" in log_of(root) and read_metrics(root / "slow") == whole
