@@ -9,11 +9,12 @@ import numpy as np
 
 from aixmeg.report import numbers
 from aixmeg.report.blocks import details, figure, note, section, table
+from aixmeg.report.infill_curves import infill_curves
 from aixmeg.report.load import Metrics, Run
 from aixmeg.report.load import figure as figure_at
 from aixmeg.report.markup import Child, Html, tag
 from aixmeg.report.scale import Axis, Values, linear_axis, log_axis, step_axis
-from aixmeg.report.series import Series, moving_mean
+from aixmeg.report.series import Series, moving_mean, spoken
 from aixmeg.report.svg import Reference, line_chart
 
 _SMOOTH_FROM = 60
@@ -62,7 +63,10 @@ def training(run: Run) -> Html:
     x_axis = step_axis(np.concatenate([train["step"], valid["step"]]))
     charts = [_small_chart(chart, train, x_axis) for chart in _SMALL if np.isfinite(train[chart.column]).any()]
     small = tag("div", *charts, class_="cards three")
-    return section("training", "Training", *remarks, _losses(run, metrics, x_axis), small, _valid_table(valid))
+    completed = infill_curves(metrics, x_axis)
+    return section(
+        "training", "Training", *remarks, _losses(run, metrics, x_axis), completed, small, _valid_table(valid)
+    )
 
 
 def _warnings(metrics: Metrics) -> list[str]:
@@ -100,7 +104,7 @@ def _losses(run: Run, metrics: Metrics, x_axis: Axis) -> Html:
     caption += "NTP: the text of next-token examples. Middles: what infilling examples ask for, with the closing </s>."
     chart = line_chart(
         series, x_axis=x_axis, y_axis=linear_axis(values, parts=6), references=references, unit=numbers.decimal,
-        label=_spoken("Loss", series), height=340,
+        label=spoken("Loss", series), height=340,
     )  # fmt: skip
     return figure("Loss", chart, caption=caption)
 
@@ -121,24 +125,9 @@ def _small_chart(chart: _Small, train: Mapping[str, Values], x_axis: Axis) -> Ht
         series = _smoothed("", "other", train["step"], values)
     drawn = line_chart(
         series, x_axis=x_axis, y_axis=log_axis(values) if chart.log else linear_axis(values, zero=True),
-        unit=chart.unit, tick=chart.unit, label=_spoken(chart.title, series),
+        unit=chart.unit, tick=chart.unit, label=spoken(chart.title, series),
     )  # fmt: skip
     return figure(chart.title, drawn, caption=chart.caption)
-
-
-def _spoken(title: str, series: list[Series]) -> str:
-    """What a screen reader says instead of the curve."""
-    parts = []
-    for s in series:
-        finite = np.flatnonzero(np.isfinite(s.y))
-        if s.faint or not len(finite):
-            continue
-        ends = [
-            f"{numbers.scientific(float(s.y[i]))} at step {numbers.count(float(s.x[i]))}"
-            for i in (finite[0], finite[-1])
-        ]
-        parts.append(f"{s.name} from " + " to ".join(ends))
-    return f"{title} over steps: " + "; ".join(parts)
 
 
 def _valid_table(valid: Mapping[str, Values]) -> Html:

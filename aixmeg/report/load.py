@@ -22,7 +22,7 @@ from aixmeg.watch.troubles import Trouble
 _TRAIN = ("step", "loss", "ntp_loss", "middle_loss", "grad_norm", "lr", "tokens", "tokens_per_second", "seconds",
           "mfu_causal", "memory_peak", "goodput", "seconds_data", "seconds_communication", "seconds_checkpoint",
           "norm_attention", "norm_mlp")  # fmt: skip
-_VALID = ("step", "ntp_loss", "middle_loss")
+_VALID = ("step", "ntp_loss", "middle_loss", "infill_exact_match", "infill_edit_similarity", "infills")
 Tree = Mapping[str, Any]
 
 
@@ -36,6 +36,8 @@ class Metrics:
     """Lines that are not records, the last one apart."""
     cut: bool = False
     """The last line has no end: the run was killed while it wrote, or is writing now."""
+    languages: Sequence[Tree] = ()
+    """For each validation, its scores by language; empty where it has none."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def read_metrics(path: Path) -> Metrics:
     train = {name: array("d") for name in _TRAIN}
     valid = {name: array("d") for name in _VALID}
     trained_before = array("d")  # for each validation, how many train records precede it in the file
+    languages: list[Tree] = []
     unreadable, cut = 0, False
     with path.open("rb") as file:
         for line in file:
@@ -157,11 +160,15 @@ def read_metrics(path: Path) -> Metrics:
                 column.append(number(record.get(name)))
             if columns is valid:
                 trained_before.append(len(train["step"]))
+                languages.append(dict(items(record, "languages")))
     newest = _least_step_after(np.array(train["step"]))
     valid_columns = {name: np.array(column) for name, column in valid.items()}
+    valid_columns["place"] = np.arange(len(languages), dtype=np.float64)
     superseded = newest[np.array(trained_before, dtype=np.int64)] < valid_columns["step"]
     valid_columns = {name: column[~superseded] for name, column in valid_columns.items()}
-    return Metrics(_newest({n: np.array(c) for n, c in train.items()}), _newest(valid_columns), unreadable, cut)
+    newest_valid = dict(_newest(valid_columns))
+    shown = [languages[int(place)] for place in newest_valid.pop("place")]
+    return Metrics(_newest({n: np.array(c) for n, c in train.items()}), newest_valid, unreadable, cut, shown)
 
 
 def _record(line: bytes) -> Tree | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from aixmeg.report import numbers
 from aixmeg.report.scale import Values
 
 
@@ -23,6 +25,21 @@ class Series:
     """Draw a dot at each value."""
     faint: bool = False
     """Background detail: drawn thin and left out of the tooltip."""
+
+
+def spoken(title: str, series: Sequence[Series]) -> str:
+    """What a screen reader says instead of the curve."""
+    parts = []
+    for s in series:
+        finite = np.flatnonzero(np.isfinite(s.y))
+        if s.faint or not len(finite):
+            continue
+        ends = [
+            f"{numbers.scientific(float(s.y[i]))} at step {numbers.count(float(s.x[i]))}"
+            for i in (finite[0], finite[-1])
+        ]
+        parts.append(f"{s.name} from " + " to ".join(ends))
+    return f"{title} over steps: " + "; ".join(parts)
 
 
 def thin(x: Values, y: Values, limit: int = 800) -> tuple[Values, Values]:

@@ -8,6 +8,7 @@ LIGHT, DARK = (dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in re.
 TEXT = ["ink page", "muted page", "muted surface", "muted sunken", "accent page", "ntp surface", "middle surface"]
 TEXT += ["marked-ink marked", "good good-page", "warn warn-page"]
 SHAPES = ["train surface", "other surface", "bar surface", "drop surface"]
+SHAPES += [f"part{number} surface" for number in range(6)]
 
 
 def luminance(colour):
