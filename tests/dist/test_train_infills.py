@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 import torch
 from launch import run_function
 from train_ranks import changed, make_inputs, read_metrics, run_ranks, tiny_config, train_rank, train_ranks
@@ -13,7 +14,10 @@ from aixmeg.train import parity
 
 END = 2
 SCORES = ("infill_exact_match", "infill_edit_similarity")
-LAYOUTS = ("TP2+SP", "PP2", "PP2 x VPP2", "CP2", "DP2", "DP2, overlapped")
+LAYOUTS = {
+    2: ("TP2+SP", "PP2", "PP2 x VPP2", "CP2", "DP2", "DP2, overlapped"),
+    4: ("TP2+SP x PP2", "TP2+SP x CP2", "DP2 x TP2+SP", "DP2 x CP2", "PP2 x VPP2 x CP2", "CP4"),
+}
 
 
 def examples(count=5):
@@ -72,13 +76,20 @@ def greedy(model, middle):
     return ids[len(middle.prompt) :]
 
 
-def test_layouts_write_what_one_rank_writes():
-    (((alone, plain),),) = run_function(completions, 1, [parity.alone()])
-    assert alone == plain
-    assert len({tuple(ids) for ids in alone}) == 5 and len({one for ids in alone for one in ids}) > 8
-    first, second = run_function(completions, 2, [parity.Case(layout=layout, ranks=2) for layout in LAYOUTS])
-    for layout, one, other in zip(LAYOUTS, first, second, strict=True):
-        assert one[0] == other[0] == alone, layout
+@pytest.fixture(scope="module")
+def alone():
+    """What one rank writes, which is what a loop over single texts writes."""
+    (((written, plain),),) = run_function(completions, 1, [parity.alone()])
+    assert written == plain
+    assert len({tuple(ids) for ids in written}) == 5 and len({one for ids in written for one in ids}) > 8
+    return written
+
+
+@pytest.mark.parametrize("ranks", LAYOUTS)
+def test_layouts_write_what_one_rank_writes(alone, ranks):
+    of_ranks = run_function(completions, ranks, [parity.Case(layout=layout, ranks=ranks) for layout in LAYOUTS[ranks]])
+    for layout, *written in zip(LAYOUTS[ranks], *of_ranks, strict=True):
+        assert [found for found, _ in written] == [alone] * ranks, layout
 
 
 def memorised():
