@@ -10,7 +10,7 @@ from aixmeg.report import numbers
 from aixmeg.report.blocks import details, figure, table
 from aixmeg.report.load import Metrics
 from aixmeg.report.load import figure as figure_at
-from aixmeg.report.markup import Child, Html, tag
+from aixmeg.report.markup import Child, Html, join, tag
 from aixmeg.report.scale import Axis, Values, linear_axis
 from aixmeg.report.series import Series, spoken
 from aixmeg.report.svg import line_chart
@@ -38,7 +38,7 @@ def infill_curves(metrics: Metrics, x_axis: Axis) -> Html:
     languages = _languages(metrics)
     charts = []
     for score, title, words in _SCORES:
-        series = [_series("all", "train", valid["step"], valid[score])]
+        series = [_series("all", "whole", valid["step"], valid[score])]
         for number, name in enumerate(languages[:_DRAWN]):
             values = np.array([_value(record, name, score) for record in metrics.languages])
             series.append(_series(name, f"part{number}", valid["step"], values))
@@ -47,7 +47,7 @@ def infill_curves(metrics: Metrics, x_axis: Axis) -> Html:
             tick=numbers.percent, label=spoken(title, series),
         )  # fmt: skip
         charts.append(figure(title, drawn, caption=words))
-    return tag("div", tag("div", *charts, class_="cards two"), _table(metrics, languages))
+    return join(tag("div", *charts, class_="cards two"), _table(metrics, languages))
 
 
 def _languages(metrics: Metrics) -> list[str]:
