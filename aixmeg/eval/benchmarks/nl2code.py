@@ -1,8 +1,9 @@
 """Functions from their descriptions: HumanEval, MBPP and MultiPL-E, told apart by the fields of their records.
 
 HumanEval has `prompt`, `test` and `entry_point`; MBPP has `text` (or `prompt`), `code` and `test_list`; MultiPL-E has
-`prompt`, `tests`, `language` and `stop_tokens`. Python, JavaScript (node) and C++ (g++) are executed; MultiPL-E's other
-languages, and those whose tool the machine lacks, are counted as not run.
+`prompt`, `tests`, `language` and `stop_tokens`. Python, JavaScript (node), C++ (g++) and Java (javac, with the library
+javatuples where a program imports it) are executed; MultiPL-E's other languages, and those whose tool the machine
+lacks, are counted as not run.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from aixmeg.errors import UserError
+from aixmeg.eval import compiled
 from aixmeg.eval.benchmark import Benchmark, Scores
 from aixmeg.eval.sandbox import Limits, Sandbox
 from aixmeg.eval.task import Record, Task, read_records
@@ -27,7 +29,8 @@ _MULTIPLE: Final = {
     "sh": "shell", "swift": "swift", "ts": "typescript",
 }  # fmt: skip
 """MultiPL-E's names of languages, and ours."""
-_TOOLS: Final = {"javascript": ("main.js", ["node"]), "c++": ("main.cpp", ["g++"])}
+_COMPILED: Final = ("c++", "java")
+_TUPLES: Final = "org.javatuples"
 
 
 def read(path: Path) -> list[Task]:
@@ -78,16 +81,33 @@ def cut(task: Task, text: str) -> str:
 def score(task: Task, completion: str, sandbox: Sandbox) -> Scores:
     """Run the tests."""
     source = f"{task.prefix}{completion}\n{task.data['tests']}"
+    if lacking := _lacking(task.language, source):
+        return {"pass": None, "outcome": "not run", "detail": f"no tool for {task.language}: {lacking}"}
     if task.language == "python":
         outcome = sandbox.run_python(source)
-    elif task.language not in _TOOLS or not shutil.which(_TOOLS[task.language][1][0]):
-        why = f"{_TOOLS[task.language][1][0]} is not on this machine" if task.language in _TOOLS else "it is never run"
-        return {"pass": None, "outcome": "not run", "detail": f"no tool for {task.language}: {why}"}
+    elif task.language == "javascript":
+        outcome = sandbox.run_commands({"main.js": source}, [["node", "main.js"]])
     else:
-        file, tool = _TOOLS[task.language]
-        commands = [[*tool, file]] if tool == ["node"] else [[*tool, "-std=c++17", file, "-o", "main"], ["./main"]]
-        outcome = sandbox.run_commands({file: source}, commands)
+        made = compiled.program(
+            task.language, source, sandbox.limits, libraries=compiled.tuples_library(), asserts=True
+        )  # fmt: skip
+        outcome = compiled.run(made, sandbox)
     return {"pass": float(outcome.passed), "outcome": outcome.kind, "detail": outcome.detail}
+
+
+def _lacking(language: str, source: str) -> str:
+    """Why a program cannot be run here; empty where it can."""
+    if language == "python":
+        return ""
+    if language == "javascript":
+        return "" if shutil.which("node") else "node is not on this machine"
+    if language not in _COMPILED:
+        return "it is never run"
+    if absent := compiled.absent(language):
+        return f"{absent} is not on this machine"
+    if language == "java" and _TUPLES in source and not compiled.tuples_library():
+        return f"{_TUPLES} is neither in CLASSPATH nor installed (Debian: libjavatuples-java)"
+    return ""
 
 
 NL2CODE: Final = Benchmark(

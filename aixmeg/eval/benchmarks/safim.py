@@ -10,11 +10,12 @@ from __future__ import annotations
 import ast
 import json
 import re
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from aixmeg.errors import UserError
+from aixmeg.eval import compiled
 from aixmeg.eval.benchmark import Benchmark, Scores
 from aixmeg.eval.sandbox import Limits, Outcome, Sandbox
 from aixmeg.eval.task import Record, Task, read_records
@@ -97,31 +98,27 @@ def score(task: Task, completion: str, sandbox: Sandbox) -> Scores:
         return {"pass": float(same), "outcome": "same" if same else "differs", "detail": ""}
     if completion == task.reference:
         return {"pass": 1.0, "outcome": "same", "detail": ""}
-    outcome = _run(task, f"{task.prefix}{completion}{task.suffix}", sandbox)
-    if outcome is None:
-        return {"pass": None, "outcome": "not run", "detail": f"no tool for {task.language}"}
+    source = f"{task.prefix}{completion}{task.suffix}"
+    if task.language == "python":
+        outcome = sandbox.run_python(_DRIVER.format(tests=task.data["tests"], source=source))
+    elif lacking := compiled.absent(task.language):
+        why = f"no tool for {task.language}: {lacking} is not on this machine"
+        return {"pass": None, "outcome": "not run", "detail": why}
+    else:
+        outcome = _run(compiled.program(task.language, source, sandbox.limits), task.data["tests"], sandbox)
     return {"pass": float(outcome.passed), "outcome": outcome.kind, "detail": outcome.detail}
 
 
-def _run(task: Task, source: str, sandbox: Sandbox) -> Outcome | None:
-    """All tests of a program; None where the machine has no compiler for it."""
-    tests = task.data["tests"]
-    if task.language == "python":
-        return sandbox.run_python(_DRIVER.format(tests=tests, source=source))
-    if task.language == "c++" and shutil.which("g++"):
-        files, build, start = {"main.cpp": source}, [["g++", "-O2", "-std=c++17", "main.cpp", "-o", "main"]], "./main"
-    elif task.language == "java" and shutil.which("javac"):
-        named = re.search(r"public\s+(?:final\s+)?class\s+(\w+)", source) or re.search(r"class\s+(\w+)", source)
-        main = named[1] if named else "Main"
-        files, build, start = {f"{main}.java": source}, [["javac", f"{main}.java"]], f"java -cp . {main}"
-    else:
-        return None
+def _run(made: compiled.Program, tests: Sequence[tuple[str, Sequence[str]]], sandbox: Sandbox) -> Outcome:
+    """All tests of a program."""
+    files, commands = {}, []
     for i, (given, wanted) in enumerate(tests):
         files[f"in{i}"] = given
         files |= {f"want{i}_{j}": text for j, text in enumerate(wanted)}
         compare = " || ".join(f"diff -qbB out{i} want{i}_{j} > /dev/null" for j in range(len(wanted)))
-        build.append(["sh", "-c", f"{start} < in{i} > out{i} && {{ {compare or 'false'}; }}"])
-    return sandbox.run_commands(files, build)
+        wrong = f"echo wrong answer to test {i + 1}; exit 1"
+        commands.append(f"{made.start} < in{i} > out{i} || exit; {compare or 'false'} || {{ {wrong}; }}")
+    return compiled.run(made, sandbox, files=files, tests=commands)
 
 
 SAFIM: Final = Benchmark(

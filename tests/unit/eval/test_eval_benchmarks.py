@@ -130,15 +130,20 @@ def test_safim_in_python(tmp_path: Path, box: Sandbox) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="no g++ on this machine")
-def test_safim_in_cpp_and_without_a_tool(tmp_path: Path, box: Sandbox) -> None:
+def test_safim_in_cpp_and_without_a_tool(tmp_path: Path, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     source = "#include <iostream>\nint main() { int n; std::cin >> n; for (int i = 0; i < n; i++) {{completion}} }\n"
     record = {"task_id": "control_completion_1", "lang": "cpp", "eval_prompt": source,
               "ground_truth": "{ std::cout << i << '\\n'; }", "unit_tests": TESTS}  # fmt: skip
     (task,) = tasks("safim", [record], tmp_path)
     assert scores("safim", task, "std::cout << i << std::endl;", box)["outcome"] == "passed"
     assert scores("safim", task, "std::cout << n;", box)["pass"] == 0.0
+    assert scores("safim", task, "std::cout << ", box)["detail"].startswith("does not compile: main.cpp:2:")
+    assert scores("safim", task, "std::cout << n;", box)["detail"] == "exit status 1 wrong answer to test 1"
+    monkeypatch.setattr("aixmeg.eval.compiled.shutil.which", lambda name: None)
     (other,) = tasks("safim", [{**record, "lang": "csharp"}], tmp_path)
-    assert scores("safim", other, "x", box) == {"pass": None, "outcome": "not run", "detail": "no tool for c#"}
+    assert scores("safim", other, "x", box) == {
+        "pass": None, "outcome": "not run", "detail": "no tool for c#: mcs, mono is not on this machine"
+    }  # fmt: skip
 
 
 def test_safim_compares_calls_as_its_scorer() -> None:
@@ -159,11 +164,11 @@ def test_nl2code(tmp_path: Path, box: Sandbox) -> None:
          "test_list": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]},
         {"name": "HumanEval_0_add", "language": "js", "prompt": "function add(a, b) {\n", "stop_tokens": ["\n}"],
          "tests": "}\nconst assert = require('assert');\nassert.strictEqual(add(1, 2), 3);\n"},
-        {"name": "HumanEval_1_add", "language": "java", "prompt": "", "stop_tokens": [], "tests": ""},
+        {"name": "HumanEval_1_add", "language": "rs", "prompt": "", "stop_tokens": [], "tests": ""},
     ], tmp_path)  # fmt: skip
-    human, mbpp, javascript, java = made
+    human, mbpp, javascript, rust = made
     assert [task.group for task in made] == [
-        "humaneval/python", "mbpp/python", "multipl-e/javascript", "multipl-e/java"
+        "humaneval/python", "mbpp/python", "multipl-e/javascript", "multipl-e/rust"
     ]  # fmt: skip
     for task in (human, mbpp):
         assert scores("nl2code", task, task.reference, box)["pass"] == 1.0
@@ -171,8 +176,8 @@ def test_nl2code(tmp_path: Path, box: Sandbox) -> None:
     more = human.reference + "\ndef add(a, b):\n    return 0\n"
     assert scores("nl2code", human, more, box)["pass"] == 1.0  # what follows the function does not count
     assert mbpp.prefix == '"""\nWrite add.\nassert add(1, 2) == 3\n"""\n'
-    assert scores("nl2code", java, "x", box) == {
-        "pass": None, "outcome": "not run", "detail": "no tool for java: it is never run"
+    assert scores("nl2code", rust, "x", box) == {
+        "pass": None, "outcome": "not run", "detail": "no tool for rust: it is never run"
     }  # fmt: skip
     if shutil.which("node"):
         assert scores("nl2code", javascript, "  return a + b;\n}\nother", box)["pass"] == 1.0
