@@ -260,6 +260,7 @@ COMMANDS: dict[str, Command] = {
             _option("--gpus-per-node", type=int, default=None, metavar="N", help="GPUs that every node should have"),
             _option("--out", type=Path, default=None, metavar="DIR", help="folder for each rank's findings as JSON"),
             _option("--quick", action="store_true", help="each process looks at its own node alone, by NVML"),
+            _option("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long ranks wait for others"),
         ),
     ),
     "quickstart": Command(

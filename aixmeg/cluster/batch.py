@@ -93,7 +93,7 @@ def _commands(job: Job, site: SiteConfig) -> Iterator[str]:
     """`tool`, `health` and `launch`, the commands of the supervision."""
     inside = tuple(_apptainer(site))
     yield _array("tool", [*_single(site), *inside, job.python, "-m", "aixmeg"])
-    yield _array("health", [*_each_node(job, site), *inside, job.python, *_looking(site)])
+    yield _array("health", [*_looked_from(job, site), *inside, job.python, *_looking(site)])
     yield _array("launch", [*_launcher(job, site), *inside, *_training(job, site)])
 
 
@@ -128,16 +128,18 @@ def _training(job: Job, site: SiteConfig) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _each_node(job: Job, site: SiteConfig) -> Iterator[str]:
-    """Words that start one process on each node."""
-    yield from ("srun", f"--nodes={job.nodes}", f"--ntasks={job.nodes}", "--ntasks-per-node=1", "--label", "--overlap",
-                "--cpus-per-task=1")  # fmt: skip
+def _looked_from(job: Job, site: SiteConfig) -> Iterator[str]:
+    """Words that start one process per rank, or on each node for the quick look."""
+    per_node = 1 if site.health == "quick" else site.ranks
+    yield from ("srun", f"--nodes={job.nodes}", f"--ntasks={job.nodes * per_node}", f"--ntasks-per-node={per_node}",
+                "--label", "--overlap", "--cpus-per-task=1")  # fmt: skip
     yield from _pyxis(site)
 
 
 def _looking(site: SiteConfig) -> Iterator[str]:
     """What each of those processes runs."""
-    yield from ("-m", "aixmeg", "health", "--quick")
+    yield from ("-m", "aixmeg", "health")
+    yield "--quick" if site.health == "quick" else f"--timeout={max(site.health_seconds // 2, 1)}"
     if site.gpus_per_node:
         yield f"--gpus-per-node={site.gpus_per_node}"
 

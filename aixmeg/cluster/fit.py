@@ -46,7 +46,9 @@ def fit(run: Path, *, checked: Path, nodes: str, max_restarts: int) -> int:
 def unfit(checked: Path, nodes: Sequence[str]) -> dict[str, list[str]]:
     """What is wrong with each node that is not fit. Where none has answered, it is not the nodes that are at fault:
     then the ranks start, and tell."""
-    answers = [read_object(path) for path in checked.glob("*.json")]
+    if trouble := read_object(checked / "trouble.json").get("trouble"):
+        print(f"aixmeg: the look at the nodes: {trouble}", file=sys.stderr)
+    answers = [one for path in sorted(checked.glob("*.json")) if (one := read_object(path)).get("node")]
     answered = {str(answer.get("node")) for answer in answers}
     if not answered:
         print("aixmeg: no node has answered whether it is fit; the log of the ranks says why", file=sys.stderr)
@@ -54,7 +56,10 @@ def unfit(checked: Path, nodes: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {node: [_SILENT] for node in nodes if node not in answered}
     for answer in answers:
         if answer.get("problems"):
-            found[str(answer.get("node"))] = [_told(problem) for problem in answer["problems"]]
+            found.setdefault(str(answer["node"]), []).extend(map(_told, answer["problems"]))
+    for answer in answers:
+        if answer.get("begun") and str(answer["node"]) not in found:  # else rank 0 has told of it
+            found[str(answer["node"])] = [f"rank {answer.get('rank')} began {answer['begun']} and did not end it"]
     return found
 
 

@@ -26,11 +26,13 @@ trap 'forward USR2' USR2
 # Is another attempt worth it? Notes its beginning, and how the one before was lost if it had no time to say so.
 "${tool[@]}" slurm begin "$run" --max-restarts "$max_restarts" || exit
 
-# Is every node fit? What each one finds is in $checked. A job without its bad nodes is another attempt; SLURM takes
-# other nodes once they are excluded, which is possible from the moment on in which the job waits again.
+# Is every node fit? What each rank finds is in $checked; they meet at a port of their own. A job without its bad nodes
+# is another attempt; SLURM takes other nodes once they are excluded, which is possible from the moment on in which the
+# job waits again.
 if ((health_seconds > 0)) && [[ -z $asked ]]; then
   checked=$run/health/$SLURM_JOB_ID-$attempt
-  timeout --kill-after=5 "$health_seconds" "${health[@]}" --out "$checked" >>"$log" 2>&1
+  MASTER_PORT=$((MASTER_PORT + 1)) timeout --kill-after=5 "$health_seconds" "${health[@]}" --out "$checked" \
+    >>"$log" 2>&1
   bad=$("${tool[@]}" slurm fit "$run" --checked "$checked" --max-restarts "$max_restarts" \
     --nodes "$(scontrol show hostnames "$SLURM_JOB_NODELIST" | paste -sd,)")
   verdict=$?

@@ -96,8 +96,11 @@ class SiteConfig:
     """Restarts of a job after failures before it stays ended; preemptions and time limits do not count."""
 
     health_seconds: int = 120
-    """Time limit of the look at every node before the ranks start; 0 leaves it out. Takes a second or two: what NVML
-    tells of the GPUs, and whether there are as many as `gpus_per_node`."""
+    """Time limit of the look at every node before the ranks start; 0 leaves it out. Ranks wait for each other half as
+    long, without the time that Python takes to start."""
+    health: Literal["full", "quick"] = "full"
+    """What is looked at. full: every rank's node by NVML (as many GPUs as `gpus_per_node`), a matrix product, an
+    all-reduce of all ranks. quick: NVML alone, by one process of each node."""
 
     @property
     def ranks(self) -> int:

@@ -1,4 +1,7 @@
-"""A little work for a device and for the network between ranks: is the result right, and how fast was it?"""
+"""A little work for a device and for the network between ranks: is the result right, and how fast was it?
+
+    v   elements of a vector
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ import torch
 import torch.distributed as dist
 
 _REPEATS: Final = 3
+_WARM_SECONDS: Final = 0.5
+"""A GPU that was idle needs some time of work until its clocks are up."""
 _SLOW: Final = 0.85
 """A rank whose products take longer than the median rank's by this factor holds all others back."""
 
@@ -38,17 +43,19 @@ def multiply(device: torch.device, *, size: int | None = None, seed: int = 0) ->
     expected = a.double() @ (b.double() @ torch.ones(size, dtype=torch.float64))
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     left, right = a.to(device, dtype), b.to(device, dtype)
-    results, seconds = [], []
-    for _ in range(_REPEATS):
+    first, right_sums, seconds = None, True, []
+    end = time.perf_counter() + (_WARM_SECONDS if device.type == "cuda" else 0)
+    while len(seconds) < _REPEATS or time.perf_counter() < end:
         _wait(device)
         start = time.perf_counter()
         product = torch.mm(left, right, out_dtype=torch.float32) if device.type == "cuda" else left @ right
         _wait(device)
         seconds.append(time.perf_counter() - start)
-        results.append(product)
-    right_sums = all(torch.equal(result.double().sum(dim=1).cpu(), expected) for result in results)
-    equal = all(torch.equal(results[0], result) for result in results[1:])
-    return Product(tflops=2 * size**3 / min(seconds) / 1e12, right=right_sums and equal)
+        if first is None:
+            first = product
+            right_sums = torch.equal(product.double().sum(dim=1).cpu(), expected)
+        right_sums = right_sums and torch.equal(first, product)
+    return Product(tflops=2 * size**3 / min(seconds) / 1e12, right=right_sums)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +86,21 @@ def reduce_all(device: torch.device, *, elements: int | None = None) -> Reductio
         right = right and torch.equal(vector, expected)
     moved = 4 * elements * 2 * (ranks - 1) / ranks
     return Reduction(gigabytes_per_second=moved / min(seconds) / 1e9, right=right)
+
+
+def right_from_neighbour(device: torch.device, *, elements: int = 1 << 16) -> bool:
+    """Send a float32 vector to the next rank and look at that of the rank before, which must be what it has sent;
+    collective. Each link of the ring is used alone, so that one which damages data is known."""
+    ranks, rank = dist.get_world_size(), dist.get_rank()
+    pattern = torch.arange(elements, dtype=torch.float32, device=device)  # [v]
+    got = torch.empty_like(pattern)
+    before = (rank - 1) % ranks
+    for request in dist.batch_isend_irecv(
+        [dist.P2POp(dist.isend, pattern + rank, (rank + 1) % ranks), dist.P2POp(dist.irecv, got, before)]
+    ):
+        request.wait()
+    _wait(device)
+    return torch.equal(got, pattern + before)
 
 
 def slow_ranks(tflops: list[float]) -> list[int]:

@@ -85,8 +85,18 @@ def discover(environment: Environment = os.environ) -> Launch:
     )  # fmt: skip
 
 
-def start(launch: Launch, *, timeout: timedelta = timedelta(minutes=10)) -> None:
+def start(
+    launch: Launch,
+    *,
+    timeout: timedelta = timedelta(minutes=10),
+    store: torch.distributed.Store | None = None,  # pyright: ignore[reportPrivateImportUsage]
+) -> None:
     """Initialise torch.distributed and select this rank's device.
+
+    Args:
+        launch: who this rank is.
+        timeout: of the meeting, and of every collective after it.
+        store: where the ranks have met already; None lets them meet at `launch`'s address.
 
     Raises:
         UserError: the ranks did not meet within `timeout`.
@@ -108,10 +118,11 @@ def start(launch: Launch, *, timeout: timedelta = timedelta(minutes=10)) -> None
         )
         sys.excepthook = hook  # torch's prefixes every line with the rank, and nests each time it is installed
         return
+    where = None if store is not None else f"tcp://{launch.master_addr}:{launch.master_port}"
     try:
         torch.distributed.init_process_group(
-            launch.backend, init_method=f"tcp://{launch.master_addr}:{launch.master_port}", rank=launch.rank,
-            world_size=launch.world_size, timeout=timeout, device_id=bound,
+            launch.backend, init_method=where, store=store, rank=launch.rank, world_size=launch.world_size,
+            timeout=timeout, device_id=bound,
         )  # fmt: skip
     except (RuntimeError, OSError) as error:
         raise UserError(

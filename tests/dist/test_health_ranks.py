@@ -1,5 +1,6 @@
-"""`aixmeg health` on two ranks: a bad node is named, wrong arithmetic is seen."""
+"""`aixmeg health` on two ranks: a bad node is named, wrong arithmetic is seen, and so is who hangs or dies."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import torch
 from launch import rank_variables, run_function
 
 import aixmeg.health.exercise as exercise
+from aixmeg.cluster.fit import unfit
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_right_product():
@@ -38,6 +42,24 @@ def test_a_wrong_element_is_seen(monkeypatch, fault):
 def test_ranks_that_are_slow():
     assert exercise.slow_ranks([600.0, 610.0, 505.0, 590.0]) == [2]
     assert exercise.slow_ranks([600.0, 610.0, 560.0, 590.0]) == []
+
+
+def neighbour_worker():
+    right = exercise.right_from_neighbour(torch.device("cpu"), elements=1000)
+    real, rank = torch.distributed.batch_isend_irecv, torch.distributed.get_rank()
+
+    def damaged(operations):
+        if rank == 1:
+            operations[0].tensor[7] += 1
+        return real(operations)
+
+    torch.distributed.batch_isend_irecv = damaged
+    return right, exercise.right_from_neighbour(torch.device("cpu"), elements=1000)
+
+
+def test_a_link_is_checked_by_itself():
+    """What rank 1 sends is damaged: rank 2 sees it."""
+    assert run_function(neighbour_worker, 3) == [(True, True), (True, True), (True, False)]
 
 
 def reduce_worker():
@@ -78,6 +100,42 @@ def test_the_command_names_the_bad_node(tmp_path):
     assert "GPU 0: 1 uncorrected memory errors" in outputs[0]
     assert "all-reduce over 2 ranks" in outputs[0]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["n1-0.json", "n2-1.json"]
+
+
+def two_ranks(folder, *, bad, how):
+    """Outputs of two ranks on nodes n0 and n1, of which rank `bad` misbehaves; both have ended, or have been ended."""
+    processes = []
+    for variables in rank_variables(2):
+        rank = int(variables["RANK"])
+        command = [sys.executable, ROOT / "tests/faulty_rank.py", how if rank == bad else "well", "health",
+                   "--timeout", "15", "--out", folder]  # fmt: skip
+        environment = {**os.environ, **variables, "SLURMD_NODENAME": f"n{rank}", "LOCAL_RANK": "0",
+                       "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}  # fmt: skip
+        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                          text=True))  # fmt: skip
+    well = processes[1 - bad].communicate(timeout=120)[0]
+    if how.startswith("stops"):
+        processes[bad].kill()
+    ill = processes[bad].communicate(timeout=60)[0]
+    return (ill, well) if bad == 0 else (well, ill)
+
+
+@pytest.mark.parametrize(
+    ("bad", "how", "what"),
+    [
+        (1, "wrong product", "CPU: a matrix product is wrong"),
+        (1, "wrong sum", "node: rank 1 got wrong sums from an all-reduce, other ranks did not"),
+        (1, "fails in the product", "node: a matrix product failed: RuntimeError: no device"),
+        (1, "stops in the product", "node: rank 1 did not come past a matrix product within 15 s"),
+        (1, "dies in the all-reduce", "node: rank 1 no longer answered in an all-reduce"),
+        (0, "stops in the all-reduce", "rank 0 began an all-reduce and did not end it"),
+    ],
+)
+def test_a_node_that_is_wrong_or_hangs_is_the_one_to_exclude(tmp_path, bad, how, what):
+    outputs = two_ranks(tmp_path / "out", bad=bad, how=how)
+    if bad != 0:  # else there is no rank 0 to say it; its file does
+        assert f"1 of 2 nodes are not fit: --exclude=n{bad}" in outputs[0], outputs
+    assert unfit(tmp_path / "out", ["n0", "n1"]) == {f"n{bad}": [what]}, outputs
 
 
 def test_a_node_without_the_expected_gpus_is_not_fit(tmp_path):
