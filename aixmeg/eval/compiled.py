@@ -1,7 +1,8 @@
 """Programs in C++, Java and C# for the sandbox: their files, the command that compiles, and the one that starts them.
 
-A virtual machine gets a heap below the sandbox's limit of memory, so that it collects garbage in time, and one
-processor: with many it starts more threads than the sandbox allows processes.
+Java gets a heap below the sandbox's limit of memory, so that it collects garbage in time; mono collects by itself, and
+given a largest heap it refuses garbage that it has not collected. Both get one processor: with many they start more
+threads than the sandbox allows processes.
 """
 
 from __future__ import annotations
@@ -78,12 +79,16 @@ def program(language: str, source: str, limits: Limits, *, libraries: str = "", 
             compile=f"javac -encoding UTF-8 -nowarn {inner} {paths} {main}.java",
             start=f"java {machine} {dying} {'-ea ' if asserts else ''}{paths} {main}",
         )
-    collector = f"MONO_GC_PARAMS=max-heap-size={heap} MONO_THREADS_PER_CPU=1"
+    # Collected more eagerly from there on; a hard limit would end mono in its crash handler, which never returns. The
+    # sandbox itself sees who needs more.
+    collector = f"MONO_GC_PARAMS=soft-heap-limit={heap} MONO_THREADS_PER_CPU=1"
     numerics = Path(shutil.which("mcs") or "/").resolve().parents[1] / "lib/mono/4.5/System.Numerics.dll"
     more = " -r:System.Numerics.dll" if numerics.exists() else ""
+    # The last line that mono says of an exception is where it came from; its name is in the first.
+    named = "{ status=$?; grep -m1 'Exception: .' thrown.txt >&2; exit $status; }"
     return Program(
         files={"main.cs": source}, compile=f"mcs -nologo -warn:0 -out:main.exe{more} main.cs",
-        start=f"{collector} mono main.exe",
+        start=f"{{ {collector} mono main.exe 2> thrown.txt || {named}; }}",
     )  # fmt: skip
 
 

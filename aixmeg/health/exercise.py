@@ -1,6 +1,6 @@
 """A little work for a device and for the network between ranks: is the result right, and how fast was it?
 
-    v   elements of a vector
+In shapes, v is the number of elements of a vector.
 """
 
 from __future__ import annotations

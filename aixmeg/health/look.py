@@ -190,4 +190,5 @@ class Look:
 
 
 def _report(word: dict[str, Any]) -> Report:
-    return Report(**word | {"problems": [Problem(**one) for one in word["problems"]]})
+    values: dict[str, Any] = {**word, "problems": [Problem(**one) for one in word["problems"]]}
+    return Report(**values)

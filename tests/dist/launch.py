@@ -8,9 +8,11 @@ imported torch and megatron-core once; torch.distributed is started (`aixmeg.par
 stopped after it. A command gets fresh interpreters with torchrun's variables.
 """
 
+import contextlib
 import multiprocessing
 import os
 import pickle
+import random
 import socket
 import subprocess
 import sys
@@ -88,10 +90,13 @@ def rank_variables(ranks: int) -> Iterator[dict[str, str]]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A loopback port that nobody listens on now, below those that Linux gives to outgoing connections: a rank that
+    tries to reach one of these before rank 0 listens there may connect to itself, and hold it."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _wait(codes: Callable[[], list[int | None]], timeout: float) -> None:

@@ -195,8 +195,8 @@ def test_the_command_scores_the_stand_ins(tmp_path: Path, box: Sandbox) -> None:
     path = write(tmp_path, records)
     for model, mean in (("oracle", 1.0), ("empty", 0.0)):
         summary = evaluate("safim", model=model, data=path, out=tmp_path / model)
-        assert summary["metrics"][""]["pass"]["mean"] == mean
-        assert summary["metrics"][""]["pass"]["tasks"] == len(records)
+        assert summary["metrics"][""]["pass@1"]["mean"] == mean
+        assert summary["metrics"][""]["pass@1"]["tasks"] == len(records)
 
 
 def test_tools_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
