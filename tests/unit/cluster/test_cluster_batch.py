@@ -115,3 +115,19 @@ def test_values_reach_the_ranks_as_they_are(tmp_path):
     (tmp_path / "head.sh").write_text(head + 'printf "%s|%s|%s" "$A" "$run" "${launch[-2]}"\n')
     said = subprocess.run(["bash", tmp_path / "head.sh"], capture_output=True, text=True, check=True).stdout
     assert said == "x y\nit's $HOME|/runs/it's a run|/runs/it's a run/config.yaml"
+
+
+@pytest.mark.parametrize("launcher", ["srun", "torchrun", "mpirun"])
+def test_the_look_has_the_ranks_of_the_training(launcher):
+    """By srun whatever starts the training, and half of the time for ranks that wait for each other."""
+    site = dataclasses.replace(CPU, gpus_per_node=2, ranks_per_node=2, launcher=launcher, health_seconds=90)
+    nodes = JOB.nodes
+    full = next(line for line in render(JOB, site).splitlines() if line.startswith("health=("))
+    assert f"--ntasks={2 * nodes} --ntasks-per-node=2 " in full
+    assert "aixmeg health --timeout=45 --gpus-per-node=2" in full
+    quick = next(
+        line for line in render(JOB, dataclasses.replace(site, health="quick")).splitlines()
+        if line.startswith("health=(")
+    )  # fmt: skip
+    assert f"--ntasks={nodes} --ntasks-per-node=1 " in quick
+    assert "aixmeg health --quick --gpus-per-node=2" in quick
