@@ -106,6 +106,14 @@ class ModelConfig:
         return self.kv_channels or self.hidden_size // self.num_attention_heads
 
 
+ANY_WEIGHTS = (
+    "layer_set", "attention_backend", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "fp8_keep_weights",
+    "first_last_layers_bf16", "num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16",
+)  # fmt: skip
+"""Options of the model that change how it computes, not what its weights are: a checkpoint is read with any of them,
+and a field that a checkpoint is too old to know of belongs here."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """AdamW with cosine decay after linear warmup."""

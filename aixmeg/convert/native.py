@@ -15,6 +15,7 @@ from torch.nn import Parameter
 
 from aixmeg.config import Config, ModelConfig, ParallelConfig, TokenizerConfig, load_config
 from aixmeg.config.layout import layout_conflicts
+from aixmeg.config.sections import ANY_WEIGHTS
 from aixmeg.convert.checkpoint_reader import CheckpointWeights
 from aixmeg.convert.hf_config import read_model_config
 from aixmeg.convert.mapping import from_hf
@@ -143,11 +144,7 @@ def check_model(checkpoint: Path, saved: Mapping[str, Any], model: ModelConfig) 
         UserError: names the options that differ.
     """
     current = dataclasses.asdict(model)
-    # Not what the weights are.
-    how = (
-        "layer_set", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "first_last_layers_bf16",
-        "num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16", "init_method_std",
-    )  # fmt: skip
+    how = (*ANY_WEIGHTS, "init_method_std")  # not what the weights are
     changed = [
         f"model.{name} was {saved.get(name)!r}, is now {value!r}"
         for name, value in current.items()
@@ -212,7 +209,8 @@ def _for_evaluation(config: Config, *, share: bool) -> Iterator[tuple[CodeModel,
 
     whole = dataclasses.replace(
         config,
-        model=dataclasses.replace(config.model, fp8=None),
+        # Of the options that change how a model computes, these two need more than fp32 on any device.
+        model=dataclasses.replace(config.model, fp8=None, attention_backend="auto"),
         parallel=ParallelConfig(tensor_model_parallel_size=here.world_size),
         train=dataclasses.replace(config.train, precision="fp32"),
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import aixmeg
 from aixmeg.config import Config, dump_config
+from aixmeg.config.sections import ANY_WEIGHTS
 from aixmeg.errors import UserError
 from aixmeg.train.batches import step_samples
 from aixmeg.train.folders import Manifest
@@ -19,11 +20,6 @@ from aixmeg.train.skip import Skipped
 
 _EXACT = ("seed", "global_batch_size", "precision", "document_mask", "rampup_batch_size")
 """Options of `train` that decide the numbers of the following steps."""
-_ANY_WEIGHTS = (
-    "layer_set", "attention_backend", "fp8", "fp8_recipe", "fp8_margin", "fp8_amax_history_len", "fp8_keep_weights",
-    "first_last_layers_bf16", "num_layers_at_start_in_bf16", "num_layers_at_end_in_bf16",
-)  # fmt: skip
-"""Options of the model that change how it computes, not what its weights are."""
 _SECTIONS = ("model", "train", "data", "optimizer", "parallel", "versions")
 _FREE = ("optimizer", "parallel", "versions")
 """Sections in which all may change."""
@@ -89,7 +85,7 @@ def compare(saved: Manifest, wanted: Manifest, folder: Path) -> list[str]:
             if old == new:
                 continue
             text = f"{section}.{name} was {old!r}, is now {new!r}"
-            free = section in _FREE or (section == "model" and name in _ANY_WEIGHTS)
+            free = section in _FREE or (section == "model" and name in ANY_WEIGHTS)
             (noticed if free else refused).append(text)
     before, now = (_past(manifest["skipped"], saved["next_sample"]) for manifest in (saved, wanted))
     if before != now:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from aixmeg.convert import to_hf as module
 from aixmeg.convert import verify
 from aixmeg.convert.command import to_hf as command
-from aixmeg.convert.native import open_hf, open_run
+from aixmeg.convert.native import check_model, open_hf, open_run, read_run_config, run_model
 from aixmeg.convert.to_hf import convert
 from aixmeg.convert.weights import SafetensorsFolder
 from aixmeg.errors import UserError
@@ -301,3 +302,22 @@ def test_the_command_prints_a_summary(runs: Runs, tmp_path: Path, capsys: pytest
     printed = capsys.readouterr().out
     assert "step-00000007" in printed
     assert "largest logit difference" in printed
+
+
+def test_a_run_that_trained_with_flash_is_read_in_fp32_without_it(runs: Runs) -> None:
+    """FlashAttention's kernels take no fp32 on a GPU, where forcing them would end in an error."""
+    run = runs("grouped", "bf16")
+    config = read_run_config(run)
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, attention_backend="flash"))
+    with run_model(run, config) as (model, _):
+        assert [layer.self_attention.core_attention.backend for layer in model.decoder.layers] == ["auto"] * 3
+
+
+def test_a_checkpoint_may_be_older_than_options_of_how_to_compute() -> None:
+    saved = dataclasses.asdict(MODELS["grouped"])
+    for name in ("attention_backend", "fp8_keep_weights", "layer_set", "num_layers_at_end_in_bf16"):
+        del saved[name]
+    check_model(Path("step-7"), saved, MODELS["grouped"])
+    del saved["rotary_base"]
+    with pytest.raises(UserError, match="rotary_base was None"):
+        check_model(Path("step-7"), saved, MODELS["grouped"])
