@@ -10,11 +10,15 @@ from aixmeg.config.layout import divisors, layout_conflicts, world_conflicts
 from aixmeg.config.rampup import rampup_problems
 from aixmeg.config.root import Config, sections
 
+FLASH_HEAD_SIZE = 256
+"""Widest head that FlashAttention's kernels take."""
+
 
 def conflicts(config: Config, world_size: int | None = None) -> list[str]:
     """Every broken rule of `config`; with `world_size` also those that depend on the number of ranks."""
     found = [*_ranges(config), *_shares(config), *_model(config), *layout_conflicts(config)]
     found += [*fp8_conflicts(config), *_optimizer(config), *_documents(config), *_infills(config)]
+    found += _attention(config)
     found += blend_problems(config.train.blend, order=config.data.packing.order)
     train = config.train
     found += rampup_problems(train.global_batch_size, train.rampup_batch_size, order=config.data.packing.order)
@@ -125,12 +129,28 @@ def _documents(config: Config) -> Iterator[str]:
     train = config.train
     if train.reset_position_ids and train.document_mask is None:
         yield "train.reset_position_ids=true needs train.document_mask: example or repository; set it, or leave it out"
-    if config.model.attention_backend == "sdpa" and config.model.layer_set == "te":
-        yield "model.attention_backend=sdpa needs model.layer_set=native; te knows auto and flash"
     if train.document_mask is not None and config.model.layer_set != "native":
         yield (
             f"train.document_mask={train.document_mask} needs model.layer_set=native, not {config.model.layer_set}; "
             "change the layer set, or set document_mask to null"
+        )
+
+
+def _attention(config: Config) -> Iterator[str]:
+    model, train = config.model, config.train
+    if model.attention_backend == "sdpa" and model.layer_set == "te":
+        yield "model.attention_backend=sdpa needs model.layer_set=native; te knows auto and flash"
+    if model.attention_backend != "flash":
+        return
+    if train.precision != "bf16":
+        yield (
+            f"model.attention_backend=flash needs train.precision=bf16, not {train.precision}; change the precision, "
+            "or set attention_backend to auto"
+        )
+    if model.layer_set == "native" and model.num_attention_heads > 0 and model.head_size > FLASH_HEAD_SIZE:
+        yield (
+            f"model.attention_backend=flash takes heads of at most {FLASH_HEAD_SIZE}, not {model.head_size}; lower "
+            "model.kv_channels, or set attention_backend to auto"
         )
 
 

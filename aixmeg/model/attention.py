@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from megatron.core.transformer.attention import SelfAttention
@@ -20,7 +20,7 @@ from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 
 from aixmeg.model.documents import attend_by_document, check_table, position_ids
-from aixmeg.model.flash import attend_packed, find_varlen
+from aixmeg.model.flash import Backend, attend_packed, varlen_for
 from aixmeg.ops.products import widened
 from aixmeg.ops.rotary import rotary_qkv, rotary_tables
 from aixmeg.parallel.context import chunk_ends, gather_sequence, local_part, local_positions
@@ -72,11 +72,11 @@ class RotaryAttention(MegatronModule):
         *,
         rotary_base: float,
         max_sequence_length: int,
-        backend: Literal["auto", "flash", "sdpa"] = "auto",
+        backend: Backend = "auto",
         **slot_arguments: Any,
     ) -> None:
         super().__init__(config)
-        self.backend = backend
+        self.backend: Backend = backend
         self.rotary_base = rotary_base
         self.max_sequence_length = max_sequence_length
         self.softmax_scale: float | None = slot_arguments.get("softmax_scale")
@@ -136,10 +136,10 @@ class RotaryAttention(MegatronModule):
         self, query: Tensor, key: Tensor, value: Tensor, documents: Tensor, *, first: int = 0
     ) -> Tensor:
         """`attend_by_document`, where possible in one call."""
-        varlen = None if self.backend == "sdpa" else find_varlen()
-        if varlen is None or not query.is_cuda or query.dtype not in (torch.bfloat16, torch.float16):
+        varlen = varlen_for(query, self.backend)
+        if varlen is None:
             return attend_by_document(self._attend, query, key, value, documents, first=first)
-        return attend_packed(varlen[1], query, key, value, documents, first=first, scale=self.softmax_scale)
+        return attend_packed(varlen, query, key, value, documents, first=first, scale=self.softmax_scale)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """`[s, b, np, hn]` queries at the end of as many or more keys → `[s, b, np * hn]`."""

@@ -3,6 +3,7 @@
 import numpy as np
 from launch import run_function
 from train_ranks import changed, make_inputs, read_metrics, run_ranks, tiny_config, train_rank, train_ranks
+from varlen_reference import varlen
 
 from aixmeg.train import parity
 from aixmeg.train.documents import DocumentMask
@@ -29,16 +30,26 @@ def squares(config, step):
     return sum(int((np.diff(np.append(begins, length)) ** 2).sum()) for begins in starts)
 
 
-def courses(cases, mask):
-    """Loss, gradient norm and squared lengths of the documents, of each step of each case."""
+def courses(cases, mask, packed=False):
+    """Loss, gradient norm and squared lengths of the documents, of each step of each case; `packed` attends to all
+    documents in one call, of a stand-in for the kernel."""
     import torch
+
+    from aixmeg.model import attention
 
     from aixmeg.parallel.topology import Topology
     from aixmeg.train.batches import micro_batches, rank_samples, step_samples
     from aixmeg.train.build import build_training
     from aixmeg.train.step import train_step
 
-    found = []
+    calls, found = [], []
+
+    def noted(*arguments, **options):
+        calls.append(arguments)
+        return varlen(*arguments, **options)
+
+    if packed:
+        attention.varlen_for = lambda query, backend: noted
     for case in cases:
         config = case.config()
         topology = Topology.create(config.parallel, config.train.seed)
@@ -57,6 +68,8 @@ def courses(cases, mask):
             numbers.append((result.loss, result.grad_norm, result.attended or 0.0))
         found.append(numbers)
         topology.destroy()
+        assert bool(calls) is packed
+        calls.clear()
     return found
 
 
@@ -72,6 +85,19 @@ def test_layouts_train_as_one_rank():
     assert [attended for *_, attended in alone] == [squares(config, step) for step in range(STEPS)]
     for case, numbers in zip(cases, first, strict=True):
         np.testing.assert_allclose(numbers, alone, rtol=parity.LOSS, err_msg=str(case))
+
+
+def test_all_documents_in_one_call_train_as_one_by_one():
+    """The path of a GPU, in layouts that cut the sequence in one place and in three, the heads, and the layers."""
+    mask = DocumentMask(unit="example", reset_position_ids=True)
+    ((alone,),) = run_function(courses, 1, [parity.alone()], mask)
+    ((packed,),) = run_function(courses, 1, [parity.alone()], mask, True)
+    np.testing.assert_allclose(packed, alone, rtol=parity.LOSS)
+    two, four = (("TP2+SP", "selective"), ("CP2", "full")), (("CP4", "none"), ("PP2 x CP2", "full"))
+    for ranks, layouts in ((2, two), (4, four)):
+        cases = [parity.Case(layout=layout, ranks=ranks, recompute=recompute) for layout, recompute in layouts]
+        for case, numbers in zip(cases, run_function(courses, ranks, cases, mask, True)[0], strict=True):
+            np.testing.assert_allclose(numbers, alone, rtol=parity.LOSS, err_msg=str(case))
 
 
 def test_the_command_trains_and_validates_inside_documents(tmp_path):

@@ -29,6 +29,17 @@ def test_the_optimizer_is_named():
     assert found()["optimizer"].found.startswith(resolve("auto"))
 
 
+def test_attention_inside_documents_is_named(monkeypatch):
+    from aixmeg.model import flash
+
+    for kernel, text in (
+        (None, "one call per document"),
+        (("flash-attn", lambda *_: None), "flash-attn for documents"),
+    ):
+        monkeypatch.setattr(flash, "find_varlen", lambda kernel=kernel: kernel)
+        assert text in found()["attention"].found
+
+
 def test_ops_are_shown_as_they_resolve():
     rows = found()
     assert {f"op {name}": where for name, where in ops.resolved().items()} == {
