@@ -1,6 +1,7 @@
 """The whole configuration: one YAML file describes a run from the corpus to the checkpoint."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +45,12 @@ class Config:
 def sections(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """`config` and every section inside it, with its path: "" , "corpus", "corpus.near" …"""
     yield path, config
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        if dataclasses.is_dataclass(value):
-            yield from sections(value, f"{path}.{item.name}" if path else item.name)
+    for name in _names(type(config)):
+        value = getattr(config, name)
+        if hasattr(value, "__dataclass_fields__"):
+            yield from sections(value, f"{path}.{name}" if path else name)
+
+
+@functools.cache  # a search of layouts checks tens of thousands of configurations
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(item.name for item in dataclasses.fields(kind))

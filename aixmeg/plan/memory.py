@@ -48,7 +48,8 @@ def memory_of_stages(config: Config, layout: Layout, *, wide_products: bool = Fa
         wide_products: bf16 operands are widened to fp32 for products and attention, as aixmeg does on CPUs without
             bf16 instructions (`aixmeg.ops.products`).
     """
-    return [_Rank(config, layout, stage, wide_products).memory() for stage in range(layout.pp)]
+    parameters = stage_parameters(config, layout)
+    return [_Rank(config, layout, stage, wide_products).memory(sum(parameters[stage])) for stage in range(layout.pp)]
 
 
 def peak_memory(config: Config, layout: Layout) -> tuple[int, Memory]:
@@ -74,9 +75,8 @@ class _Rank:
         self.first, self.last = stage == 0, stage == layout.pp - 1
         self.layers = layout.layers(config)[stage]
 
-    def memory(self) -> Memory:
+    def memory(self, parameters: int) -> Memory:
         config, layout = self.config, self.layout
-        parameters = sum(stage_parameters(config, layout)[self.stage])
         states = _MOMENT[config.optimizer.exp_avg_dtype] + _MOMENT[config.optimizer.exp_avg_sq_dtype]
         states += FP32 if self.e == 2 else 0
         shared = layout.dp * layout.cp if config.parallel.use_distributed_optimizer else 1
