@@ -4,6 +4,7 @@ Loaded and saved again, it holds the same weights and optimizer states bit for b
 of the run that was not broken.
 """
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -137,21 +138,25 @@ def in_one_form(state):
 
 
 @pytest.fixture(scope="module")
-def unbroken(root, request):
-    """A precision, and {layout: numbers after the checkpoint}."""
-    precision, found = request.param, {}
-    for name in NAMES[precision]:
-        found[name] = run_function(train_and_save, LAYOUTS[name][0], root, name, precision, timeout=PATIENCE)[0]
-    return precision, found
+def unbroken(root):
+    """Precision → {layout: numbers after the checkpoint}; trained once, where pytest would make a parametrized fixture
+    anew for every target."""
+
+    @functools.cache
+    def trained(precision):
+        return {
+            name: run_function(train_and_save, LAYOUTS[name][0], root, name, precision, timeout=PATIENCE)[0]
+            for name in NAMES[precision]
+        }
+
+    return trained
 
 
 @pytest.mark.parametrize(
-    ("unbroken", "target"),
-    [(precision, target) for precision, names in NAMES.items() for target in names],
-    indirect=["unbroken"],
+    ("precision", "target"), [(precision, target) for precision, names in NAMES.items() for target in names]
 )
-def test_any_layout_goes_on_from_any_other(root, unbroken, target):
-    precision, expected = unbroken
+def test_any_layout_goes_on_from_any_other(root, unbroken, precision, target):
+    expected = unbroken(precision)
     found = run_function(load_all, LAYOUTS[target][0], root, target, precision, timeout=PATIENCE)[0]
     for source in NAMES[precision]:
         saved = whole_tensors(root / f"{source}-{precision}")
