@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,8 @@ def test_archives_and_tables_of_any_bytes(tmp_path):
     contents = [bytes([kind]) + content for kind, content in enumerate(contents)]
     folder = seeds(tmp_path / "seeds", [*contents, b"\0" + cut, b"\3" + gzip.compress(cut)])
     options = ("-runs=1000", "-max_len=12000", *options_of(tmp_path))
-    assert "Done 1000 runs" in run(sys.executable, HERE / "sources_target.py", folder, *options)
+    done = re.search(r"Done (\d+) runs", run(sys.executable, HERE / "sources_target.py", folder, *options))
+    assert done and int(done[1]) >= 1000  # libFuzzer ends a batch that it has begun
 
 
 def test_the_helpers_survive_any_text_and_stored_tree(tmp_path):
