@@ -80,19 +80,18 @@ def test_a_bad_node_is_named_and_left_out(lab, submit):
     run, submitted = submit
     number, _ = submitted()
     assert over(lab, number, run) == "COMPLETED"
-    unfit, *between, complete = read_attempts(run)  # under load SLURM may give n1 again before it knows better
-    assert all(one.kind == "unfit" for one in between)
+    unfit, complete = read_attempts(run)
     assert (unfit.nodes, unfit.kind, unfit.followed) == ("n1", "unfit", "again")
     assert unfit.cause == "n1: GPU 0: 7 uncorrected memory errors since the driver was loaded"
     assert (complete.nodes, complete.kind) == ("n2", "complete")
-    assert {one["kind"] for one in describe(run, now=time.time())["troubles"]} == {"unfit"}
+    assert [one["kind"] for one in describe(run, now=time.time())["troubles"]] == ["unfit"]
     assert list(read_json(run / "health/unfit.json")) == ["n1"]
 
     # The next submission leaves it out from the start.
     number, said = submitted("--train.steps", "30")
     assert "leaving out n1: unfit before" in said
     assert over(lab, number, run) == "COMPLETED"
-    assert [one.nodes for one in read_attempts(run)][-2:] == ["n2", "n2"]
+    assert [one.nodes for one in read_attempts(run)] == ["n1", "n2", "n2"]
 
 
 def without_gpus(run):
