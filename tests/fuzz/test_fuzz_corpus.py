@@ -37,7 +37,7 @@ def seeds(folder: Path, contents: list[bytes]) -> Path:
 def options_of(folder: Path) -> tuple[str, ...]:
     """Of libFuzzer: always the same, an end to hangs, and what went wrong is left in `folder`.
 
-    By default it reads the seeds again after each second, and runs those that it has dropped once more than it was asked.
+    By default it reads the seeds again after each second, and runs those that it has dropped beyond the number asked.
     """
     return "-seed=1", "-reload=0", "-len_control=0", "-timeout=60", f"-artifact_prefix={folder}/"
 
