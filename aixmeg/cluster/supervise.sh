@@ -40,7 +40,8 @@ if ((health_seconds > 0)) && [[ -z $asked ]]; then
     out=$(scontrol -o show job "$SLURM_JOB_ID" | sed -n 's/.* ExcNodeList=\([^ ]*\).*/\1/p')
     if [[ -n $out && $out != "(null)" ]]; then bad=$bad,$out; fi
     scontrol requeue "$SLURM_JOB_ID"
-    scontrol update "JobId=$SLURM_JOB_ID" "ExcNodeList=$bad" ||
+    # SLURM answers with a TERM to everything that this script runs, and scontrol would die of it before it had spoken.
+    (trap '' TERM && exec scontrol update "JobId=$SLURM_JOB_ID" "ExcNodeList=$bad") ||
       echo "aixmeg: cannot exclude $bad here: scancel $SLURM_JOB_ID, then submit again, which leaves them out" >&2
   fi
   if [[ $verdict -ne 0 ]]; then exit "$verdict"; fi

@@ -3,6 +3,7 @@
 The ranks of the look are real: they multiply and add up over gloo.
 """
 
+import shutil
 import subprocess
 import sys
 import time
@@ -97,6 +98,20 @@ def test_a_bad_node_is_named_and_left_out(lab, submit):
 def without_gpus(run):
     for node in ("n1", "n2"):
         fake_nvml.write_gpus(run.parent / f"gpus-{node}")
+
+
+def test_the_end_of_the_job_that_waits_again_does_not_end_the_exclusion(lab, submit, monkeypatch, tmp_path):
+    """SLURM sends TERM to all that a requeued job runs, also to a client that a busy machine has not yet let speak."""
+    scontrol = tmp_path / "slow" / "scontrol"
+    scontrol.parent.mkdir()
+    real = shutil.which("scontrol", path=lab.environment["PATH"])
+    scontrol.write_text(f'#!/bin/bash\nif [[ $1 == update ]]; then sleep 3; fi\nexec {real} "$@"\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setitem(lab.environment, "PATH", f"{scontrol.parent}:{lab.environment['PATH']}")
+    run, submitted = submit
+    number, _ = submitted()
+    assert over(lab, number, run) == "COMPLETED"
+    assert [(one.nodes, one.kind) for one in read_attempts(run)] == [("n1", "unfit"), ("n2", "complete")]
 
 
 def test_a_node_that_computes_wrongly_is_left_out(lab, submit):
