@@ -175,6 +175,9 @@ class TrainConfig:
     in train.precision first."""
     seed: int = 1234
     """Initial weights and the order of samples."""
+    deterministic_mode: bool = False
+    """On GPUs, take only kernels that give the same bits every time, some of them slower, so that a resumed run equals
+    the unbroken one bit for bit; on CPUs it always does."""
     blend: tuple[BlendPart, ...] = ()
     """Datasets to mix, each {path, weight, name}, such as [{path: code, weight: 0.7}, {path: docs, weight: 0.3}]; empty
     trains on paths.data alone."""

@@ -77,6 +77,7 @@ def transformer_config(config: Config, *, device: torch.device | str | None = No
         params_dtype=dtype,
         pipeline_dtype=dtype,
         bf16=dtype == torch.bfloat16,
+        deterministic_mode=config.train.deterministic_mode and _is_cuda(device),
         # megatron-core's FP8 is Transformer Engine's; the native layer set's is in the spec's linears.
         **(_te_fp8(model) if te else {}),
         attention_backend=AttnBackend[model.attention_backend] if te else AttnBackend.auto,
@@ -159,6 +160,10 @@ def _initialise(chunk: CodeModel, config: Config, topology: Topology) -> None:
 
 def _leave(weight: Tensor) -> Tensor:
     return weight
+
+
+def _is_cuda(device: torch.device | str | None) -> bool:
+    return device is not None and torch.device(device).type == "cuda"
 
 
 def _is_elsewhere(device: torch.device | str | None) -> bool:

@@ -60,10 +60,12 @@ def _train(config: Config, launch: Launch, *, resume: bool) -> None:
 
     from aixmeg.parallel.launch import start as start_ranks
     from aixmeg.parallel.launch import stop as stop_ranks
+    from aixmeg.train.determinism import set_deterministic
     from aixmeg.train.watching import open_watch
 
     begun = time.time()
     torch.set_num_threads(config.train.num_threads)
+    set_deterministic(config, launch.device)
     start_ranks(launch)
     watch = open_watch(launch, config.watch)
     try:

@@ -1,9 +1,9 @@
 """`aixmeg replay --step N`: take a step of a run again, several times, and tell a data problem from a hardware one.
 
 The newest checkpoint before the step is loaded and trained up to it, as the run did. From there the step is taken
-`repeat` times from one state. Training is deterministic: repeats that differ come from the hardware, and the rank whose
-own gradients differ, before any reduction has mixed them, is named. Repeats that agree with each other and with what
-metrics.jsonl holds come from the weights and the samples.
+`repeat` times from one state, on GPUs with `train.deterministic_mode` whatever the run had: repeats that differ come
+from the hardware, and the rank whose own gradients differ, before any reduction has mixed them, is named. Repeats that
+agree with each other and with what metrics.jsonl holds come from the weights and the samples.
 
 Nothing is written to the run directory.
 """
@@ -66,6 +66,7 @@ def _replay(config: Config, launch: Launch, *, step: int, repeat: int, with_skip
     from aixmeg.parallel.launch import stop as stop_ranks
     from aixmeg.parallel.topology import Topology
     from aixmeg.train.build import build_training
+    from aixmeg.train.determinism import set_deterministic
     from aixmeg.train.inputs import open_inputs
     from aixmeg.train.replay_verdict import Report, read_record
     from aixmeg.train.run_folder import check_inputs
@@ -74,6 +75,9 @@ def _replay(config: Config, launch: Launch, *, step: int, repeat: int, with_skip
 
     # 1. What the step was: its samples, and what was recorded of it.
     torch.set_num_threads(config.train.num_threads)
+    as_it_ran = config.train.deterministic_mode or launch.device.type != "cuda"
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, deterministic_mode=True))
+    set_deterministic(config, launch.device)
     start_ranks(launch)
     run = config.paths.at("run")
     identity = on_rank_zero(lambda: check_inputs(config))
@@ -84,7 +88,7 @@ def _replay(config: Config, launch: Launch, *, step: int, repeat: int, with_skip
     topology = Topology.create(config.parallel, config.train.seed)
     training = build_training(config, topology, launch.device)
     begun, source = _restore_before(training, run, step, skipped, identity)
-    report = Report(step=step, source=source, recorded=recorded, begun=begun)
+    report = Report(step=step, source=source, recorded=recorded, begun=begun, as_it_ran=as_it_ran)
     for number in range(begun + 1, step):
         _, result, _ = _take(training, inputs, skipped, number)
         report.on_the_way(number, result)

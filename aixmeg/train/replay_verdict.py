@@ -66,6 +66,9 @@ class Report:
     begun: int
     """Step of that state."""
     recorded: dict[int, Numbers]
+    as_it_ran: bool = True
+    """Whether the run's own kernels gave the same bits every time; false where it trained on GPUs without
+    `train.deterministic_mode`."""
     samples: Sequence[int] = ()
     results: list[StepResult] = field(default_factory=list)
     """Of each repeat."""
@@ -111,6 +114,12 @@ class Report:
         if _same(record, numbers[0]):
             return [*found, "REPRODUCIBLE, AS RECORDED: the numbers follow from the weights and the samples: look at "
                     "the data and the learning rate, not at the hardware."]  # fmt: skip
+        if not self.as_it_ran and all(map(math.isfinite, (*record, *numbers[0]))):
+            loss, norm = (_relative(a, b) for a, b in zip(record, numbers[0], strict=True))
+            return [*found, f"REPRODUCIBLE; the recorded loss differs by {loss:.1e} of itself, the gradient norm by "
+                    f"{norm:.1e}. The run was trained without train.deterministic_mode: differences of rounding are no "
+                    "sign of a fault, and grow from the checkpoint to the step. A much larger one is: the hardware "
+                    "failed when it was recorded, or layout, options or versions were others then."]  # fmt: skip
         return [*found, f"REPRODUCIBLE, BUT NOT AS RECORDED: all repeats agree, and {self._since()}: the hardware "
                 "failed when it was recorded, or layout, options or versions were others then."]  # fmt: skip
 
@@ -158,6 +167,10 @@ class Report:
 def _same(one: Numbers, other: Numbers) -> bool:
     """Bit for bit, but for the kind of NaN."""
     return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in zip(one, other, strict=True))
+
+
+def _relative(recorded: float, again: float) -> float:
+    return abs(again - recorded) / abs(recorded) if recorded else abs(again)
 
 
 def _shown(numbers: Numbers) -> str:

@@ -9,6 +9,7 @@ from aixmeg.config import PRESETS, Config, TrainConfig
 from aixmeg.parallel.topology import Topology
 from aixmeg.train.batches import Batch
 from aixmeg.train.build import build_training
+from aixmeg.train.determinism import set_deterministic
 from aixmeg.train.step import train_step
 
 TINY = replace(PRESETS["tiny"], num_layers=2, seq_length=128, vocab_size=512)
@@ -22,9 +23,18 @@ def world(device):
     torch.distributed.destroy_process_group()
 
 
-def losses(device, precision, steps=8, **fp8):
-    train = TrainConfig(steps=steps, global_batch_size=1, micro_batch_size=1, precision=precision)
+@pytest.fixture
+def restored():
+    """torch is as lax as it was once the test is over."""
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def losses(device, precision, steps=8, *, deterministic=False, **fp8):
+    train = TrainConfig(steps=steps, global_batch_size=1, micro_batch_size=1, precision=precision,
+                        deterministic_mode=deterministic)  # fmt: skip
     config = Config(model=replace(TINY, **fp8), train=train)
+    set_deterministic(config, device)
     topology = Topology.create(config.parallel, config.train.seed)
     try:
         training = build_training(config, topology, device)
@@ -35,10 +45,11 @@ def losses(device, precision, steps=8, **fp8):
         topology.destroy()
 
 
-def test_losses_fall_and_repeat(world, device):
-    first = losses(device, "fp32")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_losses_fall_and_repeat(world, device, restored, precision):
+    first = losses(device, precision, deterministic=True)
     assert first[-1] < first[0] - 0.5
-    assert losses(device, "fp32") == first
+    assert losses(device, precision, deterministic=True) == first
 
 
 @pytest.mark.parametrize("recipe", ["delayed", "tensorwise", "rowwise"])

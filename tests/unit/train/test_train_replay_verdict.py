@@ -57,6 +57,15 @@ def test_a_step_on_the_way_that_differs_is_named():
     assert "step 4 on the way there differs from the record already" in " ".join(made.verdict())
 
 
+def test_a_record_of_kernels_that_round_anew_each_time_accuses_nobody():
+    made = report((2.0, 1.0), *[(2.5, 1.1)] * 2)
+    made.as_it_ran = False
+    (found,) = made.verdict()
+    assert "REPRODUCIBLE; the recorded loss differs by 2.5e-01 of itself, the gradient norm by 1.0e-01." in found
+    made.recorded[5] = (NAN, 1.0)  # rounding makes no such thing
+    assert "BUT NOT AS RECORDED" in " ".join(made.verdict())
+
+
 def test_of_many_ranks_only_some_are_shown():
     prints = [[(f"{rank:02}", 1.0) for rank in range(40)] for _ in range(2)]
     prints[1][33] = ("!!", 1.0)
