@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,9 +29,9 @@ from aixmeg.convert.hf_config import (
 )
 from aixmeg.convert.ledger import Ledger
 from aixmeg.convert.mapping import from_hf
-from aixmeg.convert.native import run_model
-from aixmeg.convert.pickled import PICKLED, PICKLED_INDEX, PickledFolder
-from aixmeg.convert.weights import DTYPES, INDEX, SINGLE, Progress, SafetensorsFolder
+from aixmeg.convert.native import streamed_run_model
+from aixmeg.convert.pickled import open_weights
+from aixmeg.convert.weights import DTYPES, Progress
 from aixmeg.errors import UserError
 from aixmeg.files import atomic_write, replace_folder, write_error, write_json
 from aixmeg.model.names import ParameterInfo, count_parameters, parameter_table
@@ -131,10 +131,7 @@ def _open(folder: Path) -> _Source:
             "that holds a model"
         )
     model = read_model_config(folder)
-    safe = any((folder / name).exists() for name in (SINGLE, INDEX))
-    if not safe and not any((folder / name).exists() for name in (PICKLED, PICKLED_INDEX)):
-        raise UserError(f"{folder} holds no weights: looked for {SINGLE}, {INDEX}, {PICKLED} and {PICKLED_INDEX}")
-    weights: Mapping[str, Tensor] = SafetensorsFolder(folder) if safe else PickledFolder(folder)
+    weights = open_weights(folder)
     first = next(iter(from_hf(weights, model)))[1]  # checks the names, too
     return _Source(folder, model, first.dtype, lambda names: from_hf(weights, model, only=names))
 
@@ -273,14 +270,9 @@ def _verify(source: _Source, run: Path, config: Config, progress: Progress) -> c
         )
     progress("comparing with the folder", 0.0)
     ids, text = check.sample_ids(config, check.our_tokenizer(source.folder))
-    with run_model(run, config) as (model, _):
-        ours = check.native_outputs(model, ids, vocab_size=source.model.vocab_size)
-        model.to("meta")
-    progress("comparing with the folder", 0.5)
     dtype = DTYPES[config.train.precision]
-    theirs = check.hf_outputs(source.folder, ids, safe=not _pickled(source.folder), rounded=dtype)
+    with streamed_run_model(run, config, None, rounded=dtype) as (model, device):
+        ours = check.native_outputs(model, ids, device=device, vocab_size=source.model.vocab_size)
+    progress("comparing with the folder", 0.5)
+    theirs = check.hf_outputs(source.folder, ids, rounded=dtype)
     return check.check_logits(ours, theirs, text=text)
-
-
-def _pickled(folder: Path) -> bool:
-    return not any((folder / name).exists() for name in (SINGLE, INDEX))

@@ -19,6 +19,7 @@ from aixmeg.config.sections import ANY_WEIGHTS
 from aixmeg.convert.checkpoint_reader import CheckpointWeights
 from aixmeg.convert.hf_config import read_model_config
 from aixmeg.convert.mapping import from_hf
+from aixmeg.convert.streamed import read_as, streamed
 from aixmeg.convert.weights import SafetensorsFolder
 from aixmeg.errors import UserError
 from aixmeg.tokenizer import CodeTokenizer
@@ -91,15 +92,47 @@ def run_model(
     Raises:
         UserError: no complete checkpoint, or one of another model.
     """
-    from aixmeg.train.folders import latest_checkpoint, read_manifest
-
-    checkpoint = latest_checkpoint(run, step)
-    check_model(checkpoint, read_manifest(checkpoint)["model"], config.model)
-    weights = CheckpointWeights(checkpoint)
+    checkpoint, weights = _open_weights(run, config, step)
     with _for_evaluation(config, share=share) as (model, topology):
         _check_names(set(by_global_name(model, config.model)), set(weights), checkpoint)
         _fill(model, config.model, topology, weights.items())
         yield model, checkpoint.name
+
+
+@contextlib.contextmanager
+def streamed_run_model(
+    run: Path, config: Config, step: int | None, *, rounded: torch.dtype
+) -> Iterator[tuple[CodeModel, torch.device]]:
+    """As `run_model`, of one process, with the weights of one layer in memory at a time, rounded to a type; and the
+    device that it computes on.
+
+    Raises:
+        UserError: no complete checkpoint, or one of another model.
+    """
+    from aixmeg.model.names import named_parameters, parameter_table
+    from aixmeg.parallel import launch
+
+    device = launch.discover({}).device
+    checkpoint, weights = _open_weights(run, config, step)
+    with _for_evaluation(config, share=False, filled=False) as (model, _):
+        names = {one: info.name for info, one in named_parameters(model, parameter_table(config.model))}
+        _check_names(set(names.values()), set(weights), checkpoint)
+        # A tied output layer has no parameter and takes the embedding's.
+        kept = [model.embedding.word_embeddings] if config.model.share_embeddings_and_output_weights else []
+
+        def read(parameter: Parameter) -> Tensor:
+            return read_as(weights[names[parameter]], rounded).to(device)
+
+        with streamed(model, model.decoder.layers, read, kept=kept):
+            yield model, device
+
+
+def _open_weights(run: Path, config: Config, step: int | None) -> tuple[Path, CheckpointWeights]:
+    from aixmeg.train.folders import latest_checkpoint, read_manifest
+
+    checkpoint = latest_checkpoint(run, step)
+    check_model(checkpoint, read_manifest(checkpoint)["model"], config.model)
+    return checkpoint, CheckpointWeights(checkpoint)
 
 
 @torch.no_grad()
@@ -193,8 +226,9 @@ def read_tokenizer(folder: Path, model: ModelConfig) -> CodeTokenizer:
 
 
 @contextlib.contextmanager
-def _for_evaluation(config: Config, *, share: bool) -> Iterator[tuple[CodeModel, Topology]]:
-    """An fp32 model of this process alone or of all that were started, in evaluation mode, its weights not yet set.
+def _for_evaluation(config: Config, *, share: bool, filled: bool = True) -> Iterator[tuple[CodeModel, Topology]]:
+    """An fp32 model of this process alone or of all that were started, in evaluation mode, its weights not yet set; not
+    `filled`, it has no memory for them.
 
     fp32 holds every bf16 weight exactly, so nothing is lost between a checkpoint and a file.
 
@@ -222,7 +256,9 @@ def _for_evaluation(config: Config, *, share: bool) -> Iterator[tuple[CodeModel,
         try:
             # Built without memory first: every weight is about to be read, so initial ones would be drawn for nothing.
             (model,) = build_model(whole, topology, device="meta")
-            yield model.to_empty(device=here.device).eval(), topology
+            if filled:
+                model.to_empty(device=here.device)
+            yield model.eval(), topology
         finally:
             topology.destroy()
     finally:

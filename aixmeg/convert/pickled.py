@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aixmeg.convert.weights import read_index
+from aixmeg.convert.weights import INDEX, SINGLE, SafetensorsFolder, read_index
 from aixmeg.errors import UserError
 
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
@@ -45,6 +45,19 @@ class PickledFolder(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._file_of)
+
+
+def open_weights(folder: Path) -> Mapping[str, Tensor]:
+    """The weights of a Hugging Face folder, of safetensors where it has both kinds.
+
+    Raises:
+        UserError: it has no weights, or they cannot be read.
+    """
+    if any((folder / name).exists() for name in (SINGLE, INDEX)):
+        return SafetensorsFolder(folder)
+    if any((folder / name).exists() for name in (PICKLED, PICKLED_INDEX)):
+        return PickledFolder(folder)
+    raise UserError(f"{folder} holds no weights: looked for {SINGLE}, {INDEX}, {PICKLED} and {PICKLED_INDEX}")
 
 
 def load_tensors(file: Path) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from aixmeg.convert.checkpoint_reader import CheckpointWeights
 from aixmeg.convert.hf_config import KEPT_FILES, config_json, copy_small_files, generation_config_json
 from aixmeg.convert.ledger import Ledger
 from aixmeg.convert.mapping import hf_shapes, to_hf
-from aixmeg.convert.native import check_model, read_run_config, read_tokenizer, run_model
+from aixmeg.convert.native import check_model, read_run_config, read_tokenizer, streamed_run_model
 from aixmeg.convert.weights import DTYPES, SHARD_BYTES, Progress, write_weights
 from aixmeg.errors import UserError
 from aixmeg.files import read_json, replace_folder, sha256_file, write_error, write_json
@@ -203,14 +203,10 @@ def _verify(source: _Source, folder: Path, dtype: torch.dtype, progress: Progres
     ids, text = check.sample_ids(source.config, tokenizer)
     if tokenizer is not None and not source.imported:
         check.check_tokenizer(folder, tokenizer, ids)
-    with run_model(source.run, source.config, source.step) as (model, _):
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.copy_(parameter.to(dtype))
-        expected = check.native_outputs(model, ids, vocab_size=source.vocab_size)
-        model.to("meta")  # frees its memory, of which transformers is about to need as much
-        progress("comparing with the run", 0.5)
-        return check.check_logits(expected, check.hf_outputs(folder, ids), text=text)
+    with streamed_run_model(source.run, source.config, source.step, rounded=dtype) as (model, device):
+        expected = check.native_outputs(model, ids, device=device, vocab_size=source.vocab_size)
+    progress("comparing with the run", 0.5)
+    return check.check_logits(expected, check.hf_outputs(folder, ids), text=text)
 
 
 def _provenance(

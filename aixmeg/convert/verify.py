@@ -1,5 +1,7 @@
 """Does the converted folder compute what the run computes? Logits of both on real text, in fp32, and the tokenizer.
 
+Both models are streamed: memory for a layer, the largest matrix and each layer's output is enough for any size.
+
 Legend: s sequence, h hidden, v vocabulary.
 """
 
@@ -17,6 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from aixmeg.config import Config
+from aixmeg.convert.pickled import open_weights
+from aixmeg.convert.streamed import read_as, streamed
 from aixmeg.errors import UserError
 from aixmeg.files import read_json
 from aixmeg.tokenizer import SPECIAL_PIECES, CodeTokenizer
@@ -79,45 +83,41 @@ def sample_ids(config: Config, tokenizer: CodeTokenizer | None) -> tuple[list[in
 
 
 @torch.no_grad()
-def native_outputs(model: Any, ids: Sequence[int], *, vocab_size: int | None = None) -> Outputs:
+def native_outputs(model: Any, ids: Sequence[int], *, device: torch.device, vocab_size: int | None = None) -> Outputs:
     """Run a CodeModel of one process; the logits of the first `vocab_size` pieces, without those of padding."""
-    tokens = torch.tensor([list(ids)], device=next(model.parameters()).device)
+    tokens = torch.tensor([list(ids)], device=device)
     with _recorded(model.decoder.layers) as layers:
         logits = model.logits(tokens)  # [1, s, v]
     return Outputs(logits[0, :, :vocab_size].float().cpu(), [output[:, 0] for output in layers])  # [s, b, h] → [s, h]
 
 
 @torch.no_grad()
-def hf_outputs(folder: Path, ids: Sequence[int], *, safe: bool = True, rounded: torch.dtype = torch.float32) -> Outputs:
-    """Load `folder` with transformers as any user would, and run it in fp32.
+def hf_outputs(folder: Path, ids: Sequence[int], *, rounded: torch.dtype = torch.float32) -> Outputs:
+    """Run transformers' model of `folder` in fp32, with the weights of one layer in memory at a time.
 
-    `safe` reads safetensors and nothing else; without it transformers reads pickled weights, with `weights_only`.
-    `rounded` is a type that each weight is rounded to first.
+    Args:
+        folder: of any size.
+        ids: of the sample.
+        rounded: a type that each weight is rounded to first.
+
+    Raises:
+        UserError: transformers' model has a weight that the folder lacks.
     """
-    from transformers import LlamaForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-    with _no_progress_bar():
-        model = LlamaForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=safe)
-    model = model.float().eval()
-    for parameter in model.parameters():  # not the rotary frequencies
-        parameter.copy_(parameter.to(rounded))
-    with _recorded(model.model.layers) as layers:
+    config = LlamaConfig.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config).eval()
+    model.model.rotary_emb = LlamaRotaryEmbedding(config)  # frequencies follow from the configuration, in no file
+    weights = open_weights(folder)
+    names = {parameter: name for name, parameter in model.named_parameters()}  # a tied matrix once
+    if missing := sorted(set(names.values()) - set(weights)):
+        raise UserError(f"{folder} lacks {len(missing)} weights of transformers' model, such as {missing[0]}")
+    layers = model.model.layers
+    with streamed(model, layers, lambda one: read_as(weights[names[one]], rounded)), _recorded(layers) as found:
         logits = model(torch.tensor([list(ids)]), use_cache=False).logits
-    return Outputs(logits[0], [output[0] for output in layers])
-
-
-@contextlib.contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """The command shows its own."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    return Outputs(logits[0], [output[0] for output in found])
 
 
 @contextlib.contextmanager

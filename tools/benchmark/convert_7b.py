@@ -1,4 +1,5 @@
-"""A random model of the real size through both conversions: speed beside a plain copy, and peak memory.
+"""A random model of the real size through both conversions, and once more with --verify: speed beside a plain copy, and
+peak memory.
 
     python tools/benchmark/convert_7b.py /tmp/convert7b --tokenizer TOKENIZER_DIR [--preset aixcoder_7b]
 
@@ -27,8 +28,9 @@ from aixmeg.config import PRESETS
 from aixmeg.convert.hf_config import config_json, generation_config_json
 from aixmeg.convert.ledger import Ledger
 from aixmeg.convert.mapping import hf_shapes
+from aixmeg.convert.to_hf import MARKER
 from aixmeg.convert.weights import write_weights
-from aixmeg.files import write_json
+from aixmeg.files import read_json, write_json
 from aixmeg.tokenizer.export import export_hf
 
 CHILD = """
@@ -57,6 +59,8 @@ def main() -> int:
         found["to-hf"] = _convert(["to-hf", work / "run", work / "back"], size)
         found["copy after"] = _copy(work, size)
         found["identical"] = _digests(work / "hf") == _digests(work / "back")
+        found["to-hf --verify"] = _convert(["to-hf", work / "run", work / "back", "--verify"], size)
+        found["largest logit difference"] = read_json(work / "back" / MARKER)["largest_logit_difference"]
         print(json.dumps(found, indent=1))
     finally:
         shutil.rmtree(work, ignore_errors=True)
