@@ -55,7 +55,7 @@ $(VENV)/.dev: $(VENV)/.installed
 	@touch $@
 
 test: dev
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .
