@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
+from aixmeg.corpus.mpi_ranks import refuse_copies
 from aixmeg.errors import UserError
 from aixmeg.eval.task import Task
 from aixmeg.languages import LANGUAGES, header_lines
@@ -88,10 +89,11 @@ def followed(model: str, settings: GenerateSettings) -> bool:
     """Whether this is one of the processes behind the first one; if so, it has done its share of the work.
 
     Raises:
-        UserError: the folder holds no model.
+        UserError: the folder holds no model, or srun or mpirun started several processes for what one does.
     """
     if model in STAND_INS or model.startswith(("http://", "https://")):
-        return os.environ.get("RANK", "0") != "0"  # one is enough
+        refuse_copies("aixmeg eval", remedy=f"`--model {model}` is not shared out: start one process (`srun -n 1`)")
+        return os.environ.get("RANK", "0") != "0"  # torchrun's: one is enough
     from aixmeg.generate.ranks import follow  # loads torch
 
     return follow(Path(model), dtype=settings.dtype)

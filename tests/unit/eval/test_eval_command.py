@@ -168,6 +168,14 @@ def test_another_evaluation_is_not_mixed_in(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "samples.jsonl").read_bytes() == before
 
 
+@pytest.mark.parametrize("model", ["http://127.0.0.1:1/v1", "oracle"])
+def test_processes_that_would_each_ask_a_server_are_refused(data, tmp_path, monkeypatch, model):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
+    with pytest.raises(UserError, match=r"4 processes were started.*`--model .*` is not shared out: start one process"):
+        evaluate("humaneval-infilling", model=model, data=data, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 class _Server(BaseHTTPRequestHandler):
     """Answers with the gap; the first request of all is turned away."""
 
