@@ -28,7 +28,16 @@ _ITEMS = {"blend": BlendPart}
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 numbers: PyYAML reads `3e-4` as a string, and `2026-01-01` as a date."""
+    """YAML 1.2: PyYAML reads `3e-4` as a string and `2026-01-01` as a date, and of two equal keys drops the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in lines:
+                problem = f"{key.value!r} was given in line {lines[key.value]} already; leave one of the two out"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            lines[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -127,6 +127,17 @@ def test_yaml_that_is_no_mapping_or_no_yaml(tmp_path):
         load_config(tmp_path / "missing.yaml")
 
 
+@pytest.mark.parametrize(
+    "text", ["train:\n  steps: 10\nmodel:\n  preset: tiny\ntrain:\n  seed: 7\n", "train: {steps: 10, steps: 20}\n"]
+)
+def test_a_key_that_is_there_twice(tmp_path, text):
+    """YAML readers keep the second section, and all that the first one said is lost."""
+    name = "train" if "seed" in text else "steps"
+    said = problems(tmp_path, text)
+    assert f"'{name}' was given in line 1 already; leave one of the two out" in said
+    assert f"line {5 if name == 'train' else 1}, column" in said
+
+
 def test_empty_sections_take_the_defaults(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("train:\nmodel:\n  preset: null\n")
