@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import Parameter
 
 from aixmeg.config import Config
 from aixmeg.convert.pickled import open_weights
@@ -37,8 +38,8 @@ class Outputs:
 
     logits: Tensor
     """[s, v] fp32."""
-    layers: list[Tensor]
-    """Output of each transformer layer, [s, h] fp32."""
+    layers: Tensor
+    """Output of each transformer layer, [layers, s, h] fp32."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ def sample_ids(config: Config, tokenizer: CodeTokenizer | None) -> tuple[list[in
 def native_outputs(model: Any, ids: Sequence[int], *, device: torch.device, vocab_size: int | None = None) -> Outputs:
     """Run a CodeModel of one process; the logits of the first `vocab_size` pieces, without those of padding."""
     tokens = torch.tensor([list(ids)], device=device)
-    with _recorded(model.decoder.layers) as layers:
+    with _recorded(model.decoder.layers, len(ids)) as layers:  # each [s, b, h]
         logits = model.logits(tokens)  # [1, s, v]
-    return Outputs(logits[0, :, :vocab_size].float().cpu(), [output[:, 0] for output in layers])  # [s, b, h] → [s, h]
+    return Outputs(logits[0, :, :vocab_size].float().cpu(), layers[0])
 
 
 @torch.no_grad()
@@ -115,21 +116,36 @@ def hf_outputs(folder: Path, ids: Sequence[int], *, rounded: torch.dtype = torch
     if missing := sorted(set(names.values()) - set(weights)):
         raise UserError(f"{folder} lacks {len(missing)} weights of transformers' model, such as {missing[0]}")
     layers = model.model.layers
-    with streamed(model, layers, lambda one: read_as(weights[names[one]], rounded)), _recorded(layers) as found:
+
+    def read(parameter: Parameter) -> Tensor:
+        return read_as(weights[names[parameter]], rounded)
+
+    with streamed(model, layers, read), _recorded(layers, len(ids)) as found:  # each [b, s, h]
         logits = model(torch.tensor([list(ids)]), use_cache=False).logits
-    return Outputs(logits[0], [output[0] for output in found])
+    return Outputs(logits[0], found[0])
 
 
 @contextlib.contextmanager
-def _recorded(layers: nn.ModuleList) -> Iterator[list[Tensor]]:
-    outputs: list[Tensor] = []
+def _recorded(layers: nn.ModuleList, length: int) -> Iterator[list[Tensor]]:
+    """A list that afterwards holds one tensor, [layers, s, h] fp32, of the outputs of a batch of one.
 
-    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-        outputs.append((output[0] if isinstance(output, tuple) else output).detach().float().cpu())
+    They go into one block of memory: kept each by itself they lie between freed activations, and the process of a large
+    model grows by a multiple of them.
+    """
+    block: list[Tensor] = []
 
-    handles = [layer.register_forward_hook(keep) for layer in layers]
+    def keep(index: int, output: Any) -> None:
+        values = (output[0] if isinstance(output, tuple) else output).detach().reshape(length, -1)
+        if not block:
+            block.append(torch.empty(len(layers), *values.shape))
+        block[0][index] = values
+
+    handles = [
+        layer.register_forward_hook(lambda module, inputs, output, index=index: keep(index, output))
+        for index, layer in enumerate(layers)
+    ]
     try:
-        yield outputs
+        yield block
     finally:
         for handle in handles:
             handle.remove()
@@ -146,7 +162,7 @@ def check_logits(native: Outputs, hf: Outputs, *, text: str) -> Verification:
     largest = float(difference[position])
     if largest <= TOLERANCE:  # false for NaN
         return Verification(largest, position, len(difference), text)
-    per_layer = [float((a - b).abs().max()) for a, b in zip(native.layers, hf.layers, strict=True)]
+    per_layer = [float((a - b).abs().max()) for a, b in zip(native.layers, hf.layers, strict=True)]  # one at a time
     listed = ", ".join(f"{number}: {value:.2g}" for number, value in enumerate(per_layer))
     raise UserError(
         f"the converted model differs from the run: a logit at position {position} of {len(difference)} ({text}) is "

@@ -65,7 +65,7 @@ def test_source_of_python_otherwise(damage: str, tmp_path: Path, tokenizer: Code
 def outputs(change: float = 0.0, at: tuple[int, int] = (3, 5)) -> Outputs:
     logits = torch.linspace(-9, 9, 80).view(8, 10).clone()
     logits[at] += change
-    return Outputs(logits, [torch.full((8, 4), float(layer) + change) for layer in range(2)])
+    return Outputs(logits, torch.stack([torch.full((8, 4), float(layer) + change) for layer in range(2)]))
 
 
 def test_differences_below_the_tolerance_pass() -> None:
