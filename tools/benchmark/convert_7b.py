@@ -77,9 +77,11 @@ def _make(folder: Path, preset: str, tokenizer: Path) -> int:
     def weights(names: Any) -> Any:
         for name in names:
             count = torch.Size(shapes[name]).numel()
-            # Random signs and mantissas: numbers between 0.008 and 0.016, faster to draw than normal ones.
+            # Random signs and mantissas: numbers between 0.008 and 0.016, faster to draw than normal ones. Weights of
+            # norms are between 1 and 2, so that layers and logits are of a trained model's size.
             bits = torch.randint(-(2**31), 2**31 - 1, (-(-count // 2),), dtype=torch.int32, generator=generator)
-            yield name, (bits.view(torch.int16)[:count] & -0x7F81 | 0x3C00).view(torch.bfloat16).view(shapes[name])
+            kept, added = (0x7F, 0x3F80) if len(shapes[name]) == 1 else (-0x7F81, 0x3C00)
+            yield name, (bits.view(torch.int16)[:count] & kept | added).view(torch.bfloat16).view(shapes[name])
 
     size = write_weights(ledger, weights, shapes, dtype=torch.bfloat16)
     ledger.close()
