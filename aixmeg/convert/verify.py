@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,9 @@ from aixmeg.files import read_json
 from aixmeg.tokenizer import SPECIAL_PIECES, CodeTokenizer
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit. Both sides add the same fp32 numbers in another order: 3.4e-5 between them, and as
-much from either to fp64, in a random model with logits up to 9."""
+"""Largest difference of a logit, as a share of the largest logit (of one, where all are smaller). Both sides add the
+same fp32 numbers in another order: 3.4e-5 between them, and as much from either to fp64, in a random model with logits up
+to 9; 6.7e-5 in one of aiXcoder-7B's size. In a trained one logits are larger, and so is their rounding."""
 SAMPLE_TOKENS = 512
 
 
@@ -155,18 +157,19 @@ def check_logits(native: Outputs, hf: Outputs, *, text: str) -> Verification:
     """Compare; NaN on either side is a failure.
 
     Raises:
-        UserError: a logit differs by more than TOLERANCE; names the place and the first layer that went astray.
+        UserError: a logit differs by more than TOLERANCE allows; names the place and the first layer that went astray.
     """
     difference = (native.logits - hf.logits).abs().amax(dim=-1)  # [s]
     position = int(difference.argmax())  # the first NaN, if there is one
     largest = float(difference[position])
-    if largest <= TOLERANCE:  # false for NaN
+    limit = TOLERANCE * max(1.0, float(native.logits.abs().max()))
+    if math.isfinite(largest) and largest <= limit:
         return Verification(largest, position, len(difference), text)
     per_layer = [float((a - b).abs().max()) for a, b in zip(native.layers, hf.layers, strict=True)]  # one at a time
     listed = ", ".join(f"{number}: {value:.2g}" for number, value in enumerate(per_layer))
     raise UserError(
         f"the converted model differs from the run: a logit at position {position} of {len(difference)} ({text}) is "
-        f"off by {largest:.3g}, more than {TOLERANCE:g}; largest difference after each layer: {listed}. Nothing was "
+        f"off by {largest:.3g}, more than {limit:.2g}; largest difference after each layer: {listed}. Nothing was "
         "written; this is a fault of the conversion or of the machine's memory, so please report it"
     )
 
