@@ -29,8 +29,8 @@ from aixmeg.tokenizer import SPECIAL_PIECES, CodeTokenizer
 
 TOLERANCE = 1e-4
 """Largest difference of a logit, as a share of the largest logit (of one, where all are smaller). Both sides add the
-same fp32 numbers in another order: 3.4e-5 between them, and as much from either to fp64, in a random model with logits up
-to 9; 6.7e-5 in one of aiXcoder-7B's size. In a trained one logits are larger, and so is their rounding."""
+same fp32 numbers in another order: 3.4e-5 between them, and as much from either to fp64, in a random model with logits
+up to 9; 6.7e-5 in one of aiXcoder-7B's size. In a trained one logits are larger, and so is their rounding."""
 SAMPLE_TOKENS = 512
 
 
