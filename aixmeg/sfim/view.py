@@ -164,7 +164,9 @@ class View:
     # -- spans
 
     def fits(self, start: int, end: int) -> bool:
-        """Whether [start, end) may be a middle: its size, its ends, and no error in, at or around it."""
+        """Whether [start, end) may be a middle: its size, its ends, not blank, and no error in, at or around it."""
+        if self.source[start:end].isspace():  # as some nodes are: Markdown's indentation of a block that goes on
+            return False
         if not self.min_bytes <= end - start <= self.max_bytes or (start <= self.first and end >= self.last):
             return False
         return self.is_cut(start) and self.is_cut(end) and not self.touches_error(start, end)

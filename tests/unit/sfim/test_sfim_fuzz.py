@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shape_samples import SAMPLES
 
@@ -40,6 +40,13 @@ configs = st.builds(
 
 @settings(max_examples=500, deadline=None)
 @given(text=texts, language=st.sampled_from(GRAMMARS), config=configs)
+@example(
+    text="\t\t\treturn 1\n\t\t\treturn 1", language="markdown",
+    config=DataConfig(
+        ntp_share=0.0, fim_share=0.0, max_middle_bytes=1, seed=0,
+        sfim=SfimConfig(strategies={"whole_node": 1.0}, min_middle_tokens=1, max_middle_tokens=8),
+    ),
+)  # fmt: skip
 def test_any_text_any_language_any_configuration(text, language, config):
     source = text.encode()
     arguments = {"repository": "r", "path": "p", "language": language, "source": source}
