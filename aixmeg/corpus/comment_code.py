@@ -40,6 +40,7 @@ _SURE: Final = re.compile(
     rb"(?:[{(\[]|&&|\|\||=>|[=+]|;\s*(?:then|do))\s*$|^\s*(?:from\s+[\w.]+\s+)?import\s+[\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+)*\s*$"
 )
 """No sentence ends so, or reads so."""
+# How programmers begin a note in a corpus's files: prose, though it parses.
 _REMARK: Final = re.compile(rb"\s*(?:TODO|FIXME|XXX|NOTE|HACK)\b")
 _LEAD: Final = 3
 """Most lines of prose above the code: `TODO: back again when …`."""

@@ -213,7 +213,7 @@ def test_quantised_on_both_devices_alike(emulated):
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
 
 
-@pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
+@pytest.mark.skipif(NVCC is None, reason="nvcc is not installed: there is no PTX to look at")
 def test_gpus_with_fp8_use_the_instruction_and_move_sixteen_bytes(tmp_path):
     source = CSRC / "cuda" / "fp8.cu"
     ptx = {}

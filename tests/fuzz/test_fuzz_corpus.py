@@ -73,7 +73,7 @@ def test_the_helpers_survive_any_text_and_stored_tree(tmp_path):
     """With the address and undefined-behaviour sanitizers."""
     compiler = shutil.which("g++")
     if compiler is None:
-        pytest.skip("g++ is not installed")
+        pytest.skip("g++ is not installed, with which the helpers are built under sanitizers")
     names = ("line_stats", "minhash", "ngrams", "similarity", "tree_store", "word_grams")
     flags = ("-DSEEDED", "-O0", "-g", "-std=c++17", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     target = tmp_path / "helpers"

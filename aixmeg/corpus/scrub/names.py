@@ -46,6 +46,7 @@ _ASSIGNED: Final = re.compile(
     rb"(?i)(?<![\w.$])[\"']?(?:__)?(?:authors?|maintainers?|author_?name|contributors?)(?:__)?[\"']?[ \t]{0,8}"
     rb"(?:=>|[:=])[ \t]{0,8}(?:[\[{(][ \t]*){0,2}(?:[\"']?name[\"']?[ \t]*[:=][ \t]*)?[bru]?[\"']"
 )
+# Many a code base addresses a remark to a person, by name or account: `TODO(jane):`.
 _TODO: Final = re.compile(
     rb"(?<![A-Za-z])(?:TODO|FIXME|XXX|HACK|NOTE)[ \t]?\([ \t]?@?([A-Za-z][A-Za-z0-9.\-]{1,24})[ \t]?\)"
 )
